@@ -1,0 +1,70 @@
+/**
+ * What a part of the hub implements to receive a camera's stream. The stream calls its sinks one
+ * after another inside the ingest turn: a sink copies or sends, and never waits.
+ *
+ * @module
+ */
+import type { Millis, RtpTicks, UnixMs } from "../core/units.ts";
+import type { CapturedClock } from "../rtp/media-clock.ts";
+
+/** Takes packets, as they arrive. */
+export interface PacketSink {
+  /** Packets `from` up to but without `to` are new in the stream's ring. */
+  packets(from: number, to: number, now: Millis): void;
+}
+
+/** One access unit (an encoded picture) in Annex B form (ITU-T H.264 annex B). */
+export interface Unit {
+  /** Borrowed until the sink returns: copy what must outlive the call. */
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  /** Consecutive per camera; survives reconnects. */
+  readonly sequence: number;
+  readonly timestamp: RtpTicks;
+  /** When its first packet arrived. */
+  readonly arrived: Millis;
+  readonly captured: UnixMs;
+  readonly capturedClock: CapturedClock;
+  /** Decodes alone; parameter sets are in front. */
+  readonly keyframe: boolean;
+  /** Bytes are missing in this unit. */
+  readonly damaged: boolean;
+  /** Something between the unit before and this one is missing. */
+  readonly gapBefore: boolean;
+  /** Replayed from the ring for a late joiner, not live. */
+  readonly replayed: boolean;
+}
+
+/** Takes whole access units. Costs a copy per unit, so attach only while somebody wants them. */
+export interface UnitSink {
+  unit(unit: Unit): void;
+}
+
+/** What is known of one decoded frame. Times on the wall clock. */
+export interface FrameFacts {
+  readonly sequence: number;
+  readonly width: number;
+  readonly height: number;
+  /** Bytes from one row to the next. */
+  readonly stride: number;
+  readonly timestamp: RtpTicks;
+  readonly captured: UnixMs;
+  readonly capturedClock: CapturedClock;
+  readonly decoded: UnixMs;
+  readonly keyframe: boolean;
+  /** The picture may show something that was never there. */
+  readonly damaged: boolean;
+  /** Pictures of this camera that were not delivered since the last one that was. */
+  readonly droppedBefore: number;
+}
+
+/** Takes decoded pictures of one camera in one format and size. */
+export interface FrameSink {
+  /**
+   * Where the next picture goes: BGR24 rows without padding, `width * height * 3` bytes. Borrowed
+   * until `publish`, or until the next `claim` when the picture came to nothing.
+   */
+  claim(width: number, height: number): Uint8Array;
+  /** The claimed picture is complete. */
+  publish(facts: FrameFacts): void;
+}
