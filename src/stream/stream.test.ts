@@ -1,0 +1,206 @@
+import { describe, expect, test } from "bun:test";
+import { writeSenderReport } from "../rtp/rtcp.ts";
+import type { Unit } from "./sinks.ts";
+import { Stream } from "./stream.ts";
+
+const SPS = Uint8Array.fromHex("67640028acd940780227e584000003000400000300c83c60c658");
+const PPS = new Uint8Array([0x68, 0xeb, 0xe3, 0xcb]);
+const WALL = 1_790_000_000_000;
+
+/** A camera of 25 fps: each frame one packet, a keyframe every `gop`. */
+class Camera {
+  now = 1_000;
+  sequence = 100;
+  timestamp = 0xffff_f000;
+  readonly stream: Stream;
+  readonly gop: number;
+  #frame = 0;
+  constructor(stream: Stream, gop = 5) {
+    this.stream = stream;
+    this.gop = gop;
+  }
+
+  packet(nal: ArrayLike<number>, marker: boolean): Uint8Array {
+    const b = new Uint8Array(12 + nal.length);
+    b[0] = 0x80;
+    b[1] = 96 | (marker ? 0x80 : 0);
+    const view = new DataView(b.buffer);
+    view.setUint16(2, this.sequence++ & 0xffff);
+    view.setUint32(4, this.timestamp);
+    b.set(nal, 12);
+    return b;
+  }
+
+  send(nal: ArrayLike<number>, marker: boolean): void {
+    const b = this.packet(nal, marker);
+    this.stream.receive(b, 0, b.length, this.now);
+  }
+
+  frame(): void {
+    if (this.#frame % this.gop === 0) {
+      this.send(SPS, false);
+      this.send(PPS, false);
+      this.send([0x65, 0x88, this.#frame], true);
+    } else this.send([0x41, 0x9a, this.#frame], true);
+    this.#frame++;
+    this.tick();
+  }
+
+  tick(): void {
+    this.stream.flush(this.now, WALL + this.now);
+    this.now += 40;
+    this.timestamp = (this.timestamp + 3_600) >>> 0;
+  }
+}
+
+interface Seen extends Omit<Unit, "bytes"> {
+  readonly annexB: string;
+}
+
+function watch(stream: Stream, now = 0): { units: Seen[]; detach: () => void } {
+  const units: Seen[] = [];
+  const detach = stream.attachUnits(
+    {
+      unit: ({ bytes, ...facts }) =>
+        units.push({ ...facts, annexB: bytes.subarray(0, facts.length).toHex() }),
+    },
+    now,
+  );
+  return { units, detach };
+}
+
+describe("stream", () => {
+  test("units come whole, in Annex B, with their times", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.frame();
+    camera.frame();
+    expect(units.map(({ annexB }) => annexB)).toEqual([
+      `00000001${SPS.toHex()}00000001${PPS.toHex()}00000001658800`,
+      "00000001419a01",
+    ]);
+    expect(units[1]).toMatchObject({
+      sequence: 1,
+      arrived: 1_040,
+      captured: WALL + 1_040,
+      capturedClock: "arrival",
+      keyframe: false,
+      damaged: false,
+      gapBefore: false,
+      replayed: false,
+    });
+    expect([stream.width, stream.height, stream.profileLevelId]).toEqual([1920, 1080, "640028"]);
+    expect(stream.counters).toMatchObject({ packets: 4, units: 2, keyframes: 1, malformed: 0 });
+  });
+
+  test("a late joiner gets the group of pictures so far, marked, then live units", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    for (let i = 0; i < 8; i++) camera.frame();
+    const { units, detach } = watch(stream, 9_000);
+    expect(units.map(({ sequence, replayed }) => [sequence, replayed])).toEqual([
+      [5, true],
+      [6, true],
+      [7, true],
+    ]);
+    expect(units[0]).toMatchObject({ keyframe: true, arrived: 9_000 });
+    camera.frame();
+    expect(units[3]).toMatchObject({ sequence: 8, replayed: false });
+    detach();
+    camera.frame();
+    expect(units.length).toBe(4);
+  });
+
+  test("packet sinks see every packet once, and may leave while it happens", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const seen: number[][] = [];
+    const others: number[] = [];
+    const leave = stream.attachPackets({
+      packets(from, to) {
+        seen.push([from, to]);
+        if (seen.length === 2) leave();
+      },
+    });
+    stream.attachPackets({ packets: (from) => others.push(from) });
+    for (let i = 0; i < 3; i++) camera.frame();
+    expect(seen).toEqual([
+      [0, 3],
+      [3, 4],
+    ]);
+    expect(others).toEqual([0, 3, 4]);
+  });
+
+  test("sender reports bring the camera's own clock", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.frame();
+    const report = { ssrc: 0, wallClock: 5_000, timestamp: camera.timestamp, packets: 0, bytes: 0 };
+    const b = writeSenderReport(report, "camera");
+    stream.receiveControl(b, 0, b.length);
+    camera.frame();
+    expect(units[1]?.capturedClock).toBe("rtcp");
+    expect(units[1]?.captured).toBeCloseTo(5_000, 1);
+  });
+
+  test("a lost packet: the unit says so, the next one says what it follows", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.frame();
+    camera.packet([], false);
+    camera.frame();
+    camera.frame();
+    expect(units.map(({ damaged, gapBefore }) => [damaged, gapBefore])).toEqual([
+      [false, false],
+      [false, true],
+      [false, false],
+    ]);
+    expect(stream.lost).toBe(1);
+  });
+
+  test("after a reconnect ids, sequence and timeline go on; nothing old is a start", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream, 1_000);
+    const { units } = watch(stream);
+    camera.frame();
+    camera.frame();
+    expect(stream.keyframe).toBe(0);
+    stream.restart();
+    expect(stream.keyframe).toBe(-1);
+
+    const again = new Camera(stream, 1_000);
+    again.timestamp = 42;
+    again.sequence = 7;
+    again.now = camera.now + 2_000;
+    again.frame();
+    expect(units.length).toBe(3);
+    const step = (units[2]!.timestamp - units[1]!.timestamp) >>> 0;
+    expect(step).toBe(3_600 + 2_000 * 90);
+    expect(units[2]).toMatchObject({ sequence: 2, gapBefore: true, keyframe: true });
+  });
+
+  test("a camera whose timestamps jump stays on its timeline", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.frame();
+    camera.timestamp = (camera.timestamp + 0x7000_0000) >>> 0;
+    camera.frame();
+    expect((units[1]!.timestamp - units[0]!.timestamp) >>> 0).toBe(3_600);
+  });
+
+  test("units without a marker bit end where the next one starts", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.send([0x65, 0x88], false);
+    camera.tick();
+    expect(units.length).toBe(0);
+    camera.send([0x41, 0x9a], false);
+    camera.tick();
+    expect(units.map(({ annexB }) => annexB)).toEqual(["000000016588"]);
+  });
+});
