@@ -1,0 +1,95 @@
+/** One camera in the grid: its live picture and its figures. */
+import { WhepPlayer } from "../player/whep-player.ts";
+import type { Camera } from "./hub.ts";
+import { LatencyMeter } from "./latency.ts";
+
+const STATE_WORDS: Readonly<Record<Camera["state"], string>> = {
+  idle: "stopped",
+  connecting: "connecting",
+  live: "live",
+  reconnecting: "reconnecting",
+  refused: "refused",
+};
+
+export class Tile {
+  readonly element: HTMLElement;
+  readonly latency = new LatencyMeter();
+  readonly #player: WhepPlayer;
+  readonly #badge: HTMLElement;
+  readonly #notice: HTMLElement;
+  readonly #figures: Readonly<Record<Figure, HTMLElement>>;
+  #waiting = "";
+
+  constructor(id: string) {
+    const template = document.querySelector<HTMLTemplateElement>("#tile");
+    const element = template?.content.firstElementChild?.cloneNode(true);
+    if (!(element instanceof HTMLElement)) throw new Error("index.html has no #tile template");
+    this.element = element;
+    element.dataset["camera"] = id;
+    const video = part(element, "video", HTMLVideoElement);
+    part(element, ".name", HTMLElement).textContent = id;
+    this.#badge = part(element, ".badge", HTMLElement);
+    this.#notice = part(element, ".notice", HTMLElement);
+    this.#figures = {
+      resolution: figure(element, "resolution"),
+      fps: figure(element, "fps"),
+      bitrate: figure(element, "bitrate"),
+      viewers: figure(element, "viewers"),
+      latency: figure(element, "latency"),
+    };
+    this.#player = new WhepPlayer(video, `/whep/${encodeURIComponent(id)}`, {
+      latency: "lowest",
+      onPicture: (timestamp, presented) => this.latency.picture(timestamp, presented),
+      onState: (state) => {
+        this.#waiting = state.at === "waiting" ? state.message : "";
+        if (state.at === "connecting") this.latency.clear();
+      },
+    });
+    const full = part(element, ".full", HTMLButtonElement);
+    full.addEventListener("click", () => void toggleFullscreen(element));
+  }
+
+  start(): void {
+    this.#player.start();
+  }
+  stop(): void {
+    this.#player.stop();
+  }
+
+  /** Shows what the hub says of the camera. */
+  update(camera: Camera): void {
+    const { state, video, cause } = camera;
+    this.latency.learn(camera.clock);
+    this.element.dataset["state"] = state;
+    this.#badge.textContent = STATE_WORDS[state];
+    this.#notice.textContent = cause?.message ?? (state === "live" ? this.#waiting : "");
+    const live = state === "live" ? video : null;
+    const latency = this.latency.median;
+    this.#show("resolution", video ? `${video.width} × ${video.height}` : null);
+    this.#show("fps", live ? `${live.fps.toFixed(1)} fps` : null);
+    this.#show("bitrate", live ? `${(live.bitrate_bps / 1e6).toFixed(1)} Mbps` : null);
+    this.#show("viewers", `${camera.viewers} ${camera.viewers === 1 ? "viewer" : "viewers"}`);
+    this.#show("latency", live && latency !== null ? `${latency.toFixed(0)} ms` : null);
+  }
+
+  #show(name: Figure, text: string | null): void {
+    this.#figures[name].textContent = text ?? "–";
+  }
+}
+
+type Figure = "resolution" | "fps" | "bitrate" | "viewers" | "latency";
+
+function figure(element: HTMLElement, name: Figure): HTMLElement {
+  return part(element, `[data-figure=${name}]`, HTMLElement);
+}
+
+function part<T extends HTMLElement>(within: HTMLElement, selector: string, type: new () => T): T {
+  const found = within.querySelector(selector);
+  if (!(found instanceof type)) throw new Error(`the tile has no ${selector}`);
+  return found;
+}
+
+async function toggleFullscreen(element: HTMLElement): Promise<void> {
+  if (document.fullscreenElement) await document.exitFullscreen();
+  else await element.requestFullscreen();
+}

@@ -1,0 +1,191 @@
+/**
+ * Which cameras there are, which of them should run, and how each one is doing.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { problemsOf } from "../config/load.ts";
+import { CameraConfig, CameraName } from "../config/schema.ts";
+import { Fault } from "../core/fault.ts";
+import type { CameraSpec } from "../process/protocol.ts";
+import type { CameraState } from "../stream/camera-state.ts";
+import type { CameraStore } from "./store.ts";
+
+/** More than any machine can pull; bounds what an API client can make the hub keep. */
+const CAMERAS_MAX = 5_000;
+
+/** What the API takes to add a camera. */
+export const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
+
+/** One camera as the registry knows it. */
+export interface Camera {
+  readonly id: string;
+  /** From the configuration file, which the API cannot change, or added by the API. */
+  readonly origin: "config" | "api";
+  readonly config: CameraConfig;
+  /** False after `stop`, until `start`. */
+  readonly enabled: boolean;
+  readonly state: CameraState;
+}
+
+/** What the registry has done when a camera should run or should not. */
+export interface CameraActions {
+  open(spec: CameraSpec): void;
+  close(id: string): void;
+}
+
+export class Cameras {
+  readonly #cameras = new Map<string, Camera>();
+  readonly #store: CameraStore;
+  readonly #actions: CameraActions;
+  readonly #now: () => number;
+
+  /**
+   * Configured cameras win over stored ones of the same name.
+   *
+   * @param now Unix milliseconds
+   */
+  constructor(
+    configured: Readonly<Record<string, CameraConfig>>,
+    store: CameraStore,
+    actions: CameraActions,
+    now: () => number,
+  ) {
+    this.#store = store;
+    this.#actions = actions;
+    this.#now = now;
+    const stopped = store.stopped();
+    const keep = (id: string, origin: Camera["origin"], config: CameraConfig): void => {
+      const enabled = !stopped.has(id);
+      this.#cameras.set(id, { id, origin, config, enabled, state: this.#idle() });
+    };
+    for (const { id, config } of store.cameras()) {
+      keep(id, "api", CameraConfig.parse(JSON.parse(config)));
+    }
+    for (const [id, config] of Object.entries(configured)) keep(id, "config", config);
+  }
+
+  list(): Camera[] {
+    return [...this.#cameras.values()].sort((a, b) => compareNames(a.id, b.id));
+  }
+
+  has(id: string): boolean {
+    return this.#cameras.has(id);
+  }
+
+  /** @throws Fault `camera_unknown` */
+  get(id: string): Camera {
+    const camera = this.#cameras.get(id);
+    if (camera) return camera;
+    throw new Fault("camera_unknown", `There is no camera \`${id}\`; see GET /api/v1/cameras.`);
+  }
+
+  /**
+   * Adds a camera and starts it. `body` is what came over the wire.
+   *
+   * @throws Fault `request_invalid`, `camera_exists`, `limit_reached`
+   */
+  add(body: unknown): Camera {
+    const parsed = NewCamera.safeParse(body);
+    if (!parsed.success) throw invalid(parsed.error);
+    const { id, ...config } = parsed.data;
+    if (this.#cameras.has(id)) {
+      throw new Fault("camera_exists", `There is a camera \`${id}\` already; remove it first.`);
+    }
+    if (this.#cameras.size >= CAMERAS_MAX) {
+      throw new Fault("limit_reached", `A hub has at most ${CAMERAS_MAX} cameras.`);
+    }
+    const stored = { ...config, source: config.source.reveal() };
+    this.#store.put({ id, config: JSON.stringify(stored) });
+    const camera: Camera = { id, origin: "api", config, enabled: true, state: this.#idle() };
+    this.#cameras.set(id, camera);
+    this.#actions.open(specOf(camera));
+    return camera;
+  }
+
+  /** @throws Fault `camera_unknown`, `camera_configured` */
+  remove(id: string): void {
+    if (this.get(id).origin === "config") {
+      const message = `\`${id}\` is in the configuration file: remove it there, or stop it here.`;
+      throw new Fault("camera_configured", message);
+    }
+    this.#store.remove(id);
+    this.#cameras.delete(id);
+    this.#actions.close(id);
+  }
+
+  /** Lets the camera run; remembered across restarts. @throws Fault `camera_unknown` */
+  start(id: string): Camera {
+    const camera = this.get(id);
+    if (camera.enabled) return camera;
+    this.#store.setStopped(id, false);
+    const started = this.#change(camera, { enabled: true });
+    this.#actions.open(specOf(started));
+    return started;
+  }
+
+  /** Ends the camera's pull and its viewers; remembered across restarts. @throws Fault `camera_unknown` */
+  stop(id: string): Camera {
+    const camera = this.get(id);
+    if (!camera.enabled) return camera;
+    this.#store.setStopped(id, true);
+    this.#actions.close(id);
+    return this.#change(camera, { enabled: false, state: this.#idle() });
+  }
+
+  /** The media process is new: it has to be told of every camera that should run. */
+  openAll(): void {
+    for (const camera of this.#cameras.values()) {
+      if (camera.enabled) this.#actions.open(specOf(camera));
+    }
+  }
+
+  /** The media process is gone, and with it every pull. */
+  lostAll(): void {
+    const cause = { code: "process_down", message: "The media process is restarting." } as const;
+    for (const camera of this.#cameras.values()) {
+      if (!camera.enabled) continue;
+      const now = this.#now();
+      const state = {
+        at: "reconnecting",
+        since: now,
+        cause,
+        attempt: 0,
+        nextAttempt: now,
+      } as const;
+      this.#change(camera, { state });
+    }
+  }
+
+  /** A camera's pull tells its state; one of a camera that is gone or stopped is too late. */
+  tell(id: string, state: CameraState): void {
+    const camera = this.#cameras.get(id);
+    if (camera?.enabled) this.#change(camera, { state });
+  }
+
+  #change(camera: Camera, change: Partial<Camera>): Camera {
+    const changed = { ...camera, ...change };
+    this.#cameras.set(camera.id, changed);
+    return changed;
+  }
+
+  #idle(): CameraState {
+    return { at: "idle", since: this.#now() };
+  }
+}
+
+function specOf({ id, config }: Camera): CameraSpec {
+  return { id, source: config.source.reveal(), transport: config.transport };
+}
+
+/** `camera-2` before `camera-10`. */
+const compareNames = new Intl.Collator("en", { numeric: true }).compare;
+
+function invalid(error: z.ZodError): Fault {
+  const problems = error.issues.flatMap((issue) =>
+    problemsOf(issue, NewCamera).map(
+      ({ path, words }) => `${path.map(String).join(".") || "body"}: ${words}`,
+    ),
+  );
+  return new Fault("request_invalid", problems.join("; "));
+}

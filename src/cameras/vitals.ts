@@ -1,0 +1,114 @@
+/**
+ * How cameras and processes are doing: the newest figures that each process told, and the rates
+ * between the last two.
+ *
+ * @module
+ */
+import type { Millis } from "../core/units.ts";
+import type {
+  BusStats,
+  CameraStats,
+  DecoderStats,
+  DecodeStats,
+  EgressStats,
+  MediaStats,
+  ProcessStats,
+  ViewerStats,
+} from "../process/protocol.ts";
+
+/** Rates are taken over the last few seconds: a frame more or less in one second is no news. */
+const SAMPLES_MAX = 4;
+
+/** Figures of one camera over the last seconds. */
+export interface CameraRates {
+  readonly framesPerSecond: number;
+  readonly bitsPerSecond: number;
+}
+
+interface Sample {
+  readonly at: Millis;
+  readonly stats: CameraStats;
+}
+
+const STILL: CameraRates = { framesPerSecond: 0, bitsPerSecond: 0 };
+
+export class Vitals {
+  /** By process name. */
+  readonly processes = new Map<string, ProcessStats>();
+  /** Viewers of all cameras. */
+  viewers: readonly ViewerStats[] = [];
+  /** `null` while the media process is away. */
+  egress: EgressStats | null = null;
+  readonly #cameras = new Map<string, readonly Sample[]>();
+  readonly #decoders = new Map<string, readonly DecoderStats[]>();
+  #topics: BusStats["topics"] = [];
+
+  /** @param now monotonic */
+  tellMedia(stats: MediaStats, now: Millis): void {
+    this.processes.set("media", stats.process);
+    this.viewers = stats.viewers;
+    this.egress = stats.egress;
+    const seen = new Set<string>();
+    for (const camera of stats.cameras) {
+      seen.add(camera.camera);
+      const before = this.#cameras.get(camera.camera) ?? [];
+      const samples = [...before, { at: now, stats: camera }].slice(-SAMPLES_MAX);
+      this.#cameras.set(camera.camera, samples);
+    }
+    for (const id of this.#cameras.keys()) if (!seen.has(id)) this.#cameras.delete(id);
+  }
+
+  tellBus(stats: BusStats): void {
+    this.processes.set("bus", stats.process);
+    this.#topics = stats.topics;
+  }
+
+  tellDecode(name: string, stats: DecodeStats): void {
+    this.processes.set(name, stats.process);
+    this.#decoders.set(name, stats.decoders);
+  }
+
+  /** A process ended: what it told is no longer so. */
+  forget(name: string): void {
+    this.processes.delete(name);
+    this.#decoders.delete(name);
+    if (name === "bus") this.#topics = [];
+    if (name !== "media") return;
+    this.#cameras.clear();
+    this.viewers = [];
+    this.egress = null;
+  }
+
+  /** `null` while the camera is not pulled. */
+  camera(id: string): { readonly stats: CameraStats; readonly rates: CameraRates } | null {
+    const samples = this.#cameras.get(id);
+    const newest = samples?.at(-1);
+    const oldest = samples?.[0];
+    if (!newest || !oldest) return null;
+    return { stats: newest.stats, rates: ratesBetween(oldest, newest) };
+  }
+  viewersOf(id: string): readonly ViewerStats[] {
+    return this.viewers.filter(({ camera }) => camera === id);
+  }
+  /** Frame bus topics of one camera. */
+  topicsOf(id: string): BusStats["topics"] {
+    return this.#topics.filter(({ topic }) => topic.startsWith(`${id}/`));
+  }
+  /** `null` while nobody wants the camera's pictures. */
+  decoderOf(id: string): DecoderStats | null {
+    for (const decoders of this.#decoders.values()) {
+      const found = decoders.find(({ camera }) => camera === id);
+      if (found) return found;
+    }
+    return null;
+  }
+}
+
+function ratesBetween(a: Sample, b: Sample): CameraRates {
+  const seconds = (b.at - a.at) / 1000;
+  if (seconds <= 0 || b.stats.units < a.stats.units) return STILL;
+  return {
+    framesPerSecond: (b.stats.units - a.stats.units) / seconds,
+    bitsPerSecond: ((b.stats.bytes - a.stats.bytes) * 8) / seconds,
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * Every setting: its type, its bounds, its default and its page in the manual (docs/config.md is
+ * generated from here).
+ *
+ * @module
+ */
+import * as z from "zod";
+import { Fault } from "../core/fault.ts";
+import { Secret } from "../core/secret.ts";
+import { parseAddress } from "../rtsp/address.ts";
+
+/** Names stand in URLs, topics and file names. */
+const CAMERA_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+
+const port = z.int().min(0).max(65_535);
+const ipAddress = z.union([z.ipv4(), z.ipv6()]);
+
+export const CameraName = z
+  .string()
+  .regex(CAMERA_NAME, "must be 1 to 63 letters, digits, - or _, and start with a letter or digit");
+
+export const CameraConfig = z.strictObject({
+  source: z
+    .string()
+    .superRefine((value, context) => {
+      try {
+        parseAddress(value);
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        context.addIssue({ code: "custom", message: error.message });
+      }
+    })
+    .transform((value) => new Secret(value))
+    .meta({
+      description:
+        "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`. " +
+        "Write `@ : / # %` in a password as `%40 %3A %2F %23 %25`. Never shown or logged.",
+    }),
+  transport: z.enum(["tcp", "udp"]).default("tcp").meta({
+    description:
+      "How packets travel. `tcp` loses nothing and passes firewalls; `udp` is for cameras that cannot do otherwise.",
+  }),
+});
+export type CameraConfig = z.infer<typeof CameraConfig>;
+
+const LogConfig = z.strictObject({
+  level: z.enum(["debug", "info", "warn", "error"]).default("info").meta({
+    description: "The least important lines that are written.",
+  }),
+  format: z.enum(["text", "json"]).default("text").meta({
+    description: "`text` for people, `json` for collectors: one object per line.",
+  }),
+});
+
+const HttpConfig = z.strictObject({
+  address: ipAddress.default("127.0.0.1").meta({
+    description:
+      "Where the dashboard, the API, WHEP and metrics listen. There are no accounts yet: other " +
+      "addresses than loopback open every camera to whoever can reach them.",
+  }),
+  port: port.default(8080).meta({ description: "TCP port; 0 lets the system choose." }),
+});
+
+const WebrtcConfig = z.strictObject({
+  addresses: z
+    .array(ipAddress)
+    .default([])
+    .meta({
+      description:
+        "Addresses of this machine that browsers are told to send to; one socket each. Empty: " +
+        "loopback when `http.address` is loopback, else every address of every network card.",
+    }),
+  port: port
+    .default(8555)
+    .meta({ description: "UDP port for all viewers; 0 lets the system choose." }),
+});
+
+const FramebusConfig = z.strictObject({
+  address: ipAddress.default("127.0.0.1").meta({
+    description:
+      "Where the frame bus listens on TCP, beside its Unix socket. There are no keys yet: other " +
+      "addresses than loopback open every camera to whoever can reach them.",
+  }),
+  port: port.default(5555).meta({ description: "TCP port; 0 lets the system choose." }),
+});
+
+export const Config = z.strictObject({
+  instance: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 letters, digits, - or _")
+    .default("main")
+    .meta({
+      description:
+        "Names this hub's folders in /dev/shm and the runtime folder, so that several hubs may run on one machine.",
+    }),
+  data: z.string().min(1).default("data").meta({
+    description: "Folder for the database of cameras added by the API; made when missing.",
+  }),
+  log: LogConfig.prefault({}),
+  http: HttpConfig.prefault({}),
+  webrtc: WebrtcConfig.prefault({}),
+  framebus: FramebusConfig.prefault({}),
+  cameras: z.record(CameraName, CameraConfig).default({}).meta({
+    description: "Cameras by name. More can be added by the API; these stay as they are here.",
+  }),
+});
+/** The whole configuration, defaults filled in. */
+export type Config = z.infer<typeof Config>;

@@ -1,0 +1,161 @@
+/**
+ * What the hub and its child processes say to each other. Everything here is plain data: it crosses
+ * process boundaries.
+ *
+ * @module
+ */
+import type { UnixMs } from "../core/units.ts";
+import type { CapturedClock } from "../rtp/media-clock.ts";
+import type { CameraState } from "../stream/camera-state.ts";
+import type { Lag } from "../telemetry/lag.ts";
+
+/** How a camera is pulled. `source` holds credentials: never log it. */
+export interface CameraSpec {
+  readonly id: string;
+  readonly source: string;
+  readonly transport: "tcp" | "udp";
+}
+
+/** What every process tells of itself, once a second. */
+export interface ProcessStats {
+  readonly pid: number;
+  readonly lagMs: Lag;
+  /** Of all its threads, since it started. */
+  readonly cpuMs: number;
+  readonly rssBytes: number;
+}
+
+export type Latency = "default" | "lowest" | "smooth";
+
+// ---- media: pulls, rings, viewers
+
+export type MediaMethods = {
+  readonly openCamera: { readonly takes: CameraSpec; readonly gives: null };
+  readonly closeCamera: { readonly takes: { readonly camera: string }; readonly gives: null };
+  readonly offer: {
+    readonly takes: { readonly camera: string; readonly sdp: string; readonly latency: Latency };
+    readonly gives: { readonly session: string; readonly sdp: string };
+  };
+  readonly endViewer: {
+    readonly takes: { readonly camera: string; readonly session: string };
+    readonly gives: { readonly found: boolean };
+  };
+  /** Sends the camera's access units to a decode process; `socket: null` ends that. */
+  readonly feed: {
+    readonly takes: { readonly camera: string; readonly socket: string | null };
+    readonly gives: null;
+  };
+};
+
+export type MediaEvents = {
+  readonly state: { readonly camera: string; readonly state: CameraState };
+  readonly stats: MediaStats;
+};
+
+/** Counters only grow while the process lives. */
+export interface CameraStats {
+  readonly camera: string;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly units: number;
+  readonly keyframes: number;
+  readonly damagedUnits: number;
+  readonly lost: number;
+  readonly malformed: number;
+  readonly connects: number;
+  readonly ringBytes: number;
+  readonly width: number;
+  readonly height: number;
+  readonly profileLevelId: string;
+  /** The camera's clock: this timestamp was captured then. `null` until known. */
+  readonly clock: {
+    readonly timestamp: number;
+    readonly captured: UnixMs;
+    readonly source: CapturedClock;
+  } | null;
+}
+
+export interface ViewerStats {
+  readonly session: string;
+  readonly camera: string;
+  readonly connected: boolean;
+  readonly since: UnixMs;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly retransmitted: number;
+  readonly roundTripMs: number | null;
+  readonly lostFraction: number | null;
+}
+
+export interface EgressStats {
+  readonly crypto: "ffi" | "node";
+  readonly send: "gso" | "sendmmsg" | "bun";
+  readonly packets: number;
+  readonly bytes: number;
+  readonly dropped: number;
+  readonly systemCalls: number;
+  readonly retransmitted: number;
+  readonly handshakes: number;
+  readonly handshakeFailures: number;
+}
+
+export interface MediaStats {
+  readonly process: ProcessStats;
+  readonly cameras: readonly CameraStats[];
+  readonly viewers: readonly ViewerStats[];
+  readonly egress: EgressStats;
+}
+
+// ---- bus: who subscribes to what
+
+export type BusMethods = {
+  readonly ping: { readonly takes: null; readonly gives: null };
+};
+
+export type BusEvents = {
+  /** All topics that anyone subscribes to, whenever that changes. */
+  readonly demand: { readonly topics: readonly TopicDemand[] };
+  readonly stats: BusStats;
+};
+
+export interface TopicDemand {
+  readonly topic: string;
+  readonly subscribers: number;
+}
+
+export interface BusStats {
+  readonly process: ProcessStats;
+  readonly topics: readonly (TopicDemand & { readonly sent: number; readonly dropped: number })[];
+}
+
+// ---- decode: pictures of a group of cameras
+
+export type DecodeMethods = {
+  /** Decodes the camera into these topics; none ends it. */
+  readonly decode: {
+    readonly takes: { readonly camera: string; readonly topics: readonly string[] };
+    readonly gives: null;
+  };
+};
+
+export type DecodeEvents = {
+  readonly stats: DecodeStats;
+};
+
+export interface DecoderStats {
+  readonly camera: string;
+  readonly device: string;
+  readonly degraded: boolean;
+  readonly decoded: number;
+  readonly delivered: number;
+  /** Pictures not delivered, by cause. */
+  readonly dropped: Readonly<Record<string, number>>;
+  /** Of the last second: decoding alone, and from arrival of the unit to the finished picture. */
+  readonly decodeMs: { readonly mean: number; readonly max: number };
+  readonly latencyMs: { readonly mean: number; readonly max: number };
+}
+
+export interface DecodeStats {
+  readonly process: ProcessStats;
+  readonly decoders: readonly DecoderStats[];
+}
