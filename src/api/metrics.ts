@@ -96,10 +96,7 @@ export const METRICS: readonly Metric[] = [
     help: "Connections opened to the camera after the first.",
     kind: "counter",
     labels: CAMERA,
-    read: perCamera(({ id }, { vitals }) => {
-      const connects = vitals.camera(id)?.stats.connects;
-      return connects === undefined ? null : Math.max(0, connects - 1);
-    }),
+    read: perCamera(({ id }, { vitals }) => vitals.camera(id)?.stats.reconnects),
   },
   {
     name: "onepull_camera_ring_bytes",

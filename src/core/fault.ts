@@ -35,6 +35,7 @@ const PROBLEMS = {
   native_unavailable: { status: 500, title: "A system library is missing" },
   decode_failed: { status: 500, title: "Decoder failed" },
   shared_memory: { status: 507, title: "Shared memory is full" },
+  port_taken: { status: 500, title: "Port is taken" },
   already_running: { status: 500, title: "Another hub uses this instance" },
   internal: { status: 500, title: "The hub has a bug" },
 } as const satisfies Record<string, { status: number; title: string }>;

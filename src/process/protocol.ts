@@ -63,6 +63,7 @@ export interface CameraStats {
   readonly lost: number;
   readonly malformed: number;
   readonly connects: number;
+  readonly reconnects: number;
   readonly ringBytes: number;
   readonly width: number;
   readonly height: number;
@@ -104,13 +105,14 @@ export interface MediaStats {
   readonly cameras: readonly CameraStats[];
   readonly viewers: readonly ViewerStats[];
   readonly egress: EgressStats;
+  /** Cameras whose decode process went away under the feed; the hub arranges a new one. */
+  readonly feedsLost: readonly string[];
 }
 
 // ---- bus: who subscribes to what
 
-export type BusMethods = {
-  readonly ping: { readonly takes: null; readonly gives: null };
-};
+/** It hears of nothing: what it needs stands in its options. */
+export type BusMethods = Record<never, never>;
 
 export type BusEvents = {
   /** All topics that anyone subscribes to, whenever that changes. */

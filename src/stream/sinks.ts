@@ -40,14 +40,25 @@ export interface UnitSink {
   unit(unit: Unit): void;
 }
 
+/** What somebody asks for of one camera's pictures. */
+export interface FrameFormat {
+  /** `shm`: BGR24 in shared memory. */
+  readonly kind: "shm";
+  /** Pixels. The height follows from the camera's shape; a smaller picture is not enlarged. */
+  readonly width: number;
+}
+
 /** What is known of one decoded frame. Times on the wall clock. */
 export interface FrameFacts {
+  /** Of its access unit. */
   readonly sequence: number;
   readonly width: number;
   readonly height: number;
   /** Bytes from one row to the next. */
   readonly stride: number;
   readonly timestamp: RtpTicks;
+  /** `timestamp` without the wrap: ticks that go on growing while the camera is decoded. */
+  readonly mediaTicks: number;
   readonly captured: UnixMs;
   readonly capturedClock: CapturedClock;
   readonly decoded: UnixMs;
@@ -58,13 +69,21 @@ export interface FrameFacts {
   readonly droppedBefore: number;
 }
 
+/** Bytes behind a claimed picture that are the sink's too: scalers write whole vectors. */
+export const FRAME_SLACK_BYTES = 64;
+
 /** Takes decoded pictures of one camera in one format and size. */
 export interface FrameSink {
   /**
-   * Where the next picture goes: BGR24 rows without padding, `width * height * 3` bytes. Borrowed
-   * until `publish`, or until the next `claim` when the picture came to nothing.
+   * Where the next picture goes: BGR24 rows without padding, `width * height * 3` bytes, with
+   * FRAME_SLACK_BYTES of memory behind them that may be overwritten. Borrowed until `publish`, or
+   * until the next `claim` when the picture came to nothing.
+   *
+   * @throws Fault `shared_memory` when there is no room for pictures of this size
    */
   claim(width: number, height: number): Uint8Array;
   /** The claimed picture is complete. */
   publish(facts: FrameFacts): void;
+  /** Nobody wants the pictures any longer. Idempotent. */
+  close(): void;
 }

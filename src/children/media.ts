@@ -1,0 +1,165 @@
+/**
+ * The media process: pulls every camera once into its ring, and hands packets to viewers and access
+ * units to decode processes. Nothing else runs in its event loop.
+ *
+ * @module
+ */
+import { Fault } from "../core/fault.ts";
+import { Secret } from "../core/secret.ts";
+import { UnitFeed } from "../decode/feed.ts";
+import { Pull } from "../ingest/ingest.ts";
+import { monotonicMs } from "../native/clock.ts";
+import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
+import type {
+  CameraSpec,
+  CameraStats,
+  MediaEvents,
+  MediaMethods,
+  ProcessStats,
+} from "../process/protocol.ts";
+import { Sfu } from "../sfu/sfu.ts";
+import { Stream } from "../stream/stream.ts";
+import type { Log } from "../telemetry/log.ts";
+
+export interface MediaOptions extends ChildBasics {
+  readonly webrtc: {
+    /** Addresses of this machine that viewers are told to send to. */
+    readonly addresses: readonly string[];
+    readonly port: number;
+  };
+}
+
+/** One camera: its pull, its stream, and the decode process that is fed, if any. */
+interface Camera {
+  readonly id: string;
+  readonly stream: Stream;
+  readonly pull: Pull;
+  feed: UnitFeed | null;
+}
+
+class Media implements Part<MediaMethods> {
+  readonly handlers = {
+    openCamera: async (spec: CameraSpec) => {
+      await this.#close(spec.id);
+      this.#open(spec);
+      return null;
+    },
+    closeCamera: async ({ camera }: { camera: string }) => {
+      await this.#close(camera);
+      return null;
+    },
+    offer: ({ camera, sdp, latency }: MediaMethods["offer"]["takes"]) =>
+      this.#sfu.offer({ camera, stream: this.#get(camera).stream, sdp, latency }),
+    endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
+      found: this.#cameras.has(camera) && this.#sfu.end(session),
+    }),
+    feed: async ({ camera, socket }: MediaMethods["feed"]["takes"]) => {
+      await this.#feed(this.#get(camera), socket);
+      return null;
+    },
+  };
+
+  readonly #sfu: Sfu;
+  readonly #tell: Tell<MediaEvents>;
+  readonly #log: Log;
+  readonly #cameras = new Map<string, Camera>();
+  /** Cameras whose feed broke since the last statistics. */
+  readonly #feedsLost = new Set<string>();
+
+  constructor(sfu: Sfu, tell: Tell<MediaEvents>, log: Log) {
+    this.#sfu = sfu;
+    this.#tell = tell;
+    this.#log = log;
+  }
+
+  stats(process: ProcessStats): void {
+    const { viewers, ...egress } = this.#sfu.stats();
+    const feedsLost = [...this.#feedsLost];
+    this.#feedsLost.clear();
+    const cameras = [...this.#cameras.values()].map(statsOf);
+    this.#tell("stats", { process, cameras, viewers, egress, feedsLost });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#cameras.keys()].map((camera) => this.#close(camera)));
+    await this.#sfu.close();
+  }
+
+  #get(id: string): Camera {
+    const camera = this.#cameras.get(id);
+    if (camera) return camera;
+    throw new Fault("camera_not_live", `\`${id}\` is not pulled at present.`);
+  }
+
+  #open({ id, source, transport }: CameraSpec): void {
+    const stream = new Stream();
+    const pull = new Pull({
+      camera: id,
+      source: new Secret(source),
+      transport,
+      stream,
+      onState: (state) => this.#tell("state", { camera: id, state }),
+      random: Math.random,
+      log: this.#log,
+    });
+    this.#cameras.set(id, { id, stream, pull, feed: null });
+    pull.start();
+  }
+
+  async #close(id: string): Promise<void> {
+    const camera = this.#cameras.get(id);
+    if (!camera) return;
+    this.#cameras.delete(id);
+    this.#sfu.endCamera(id);
+    setFeed(camera, null);
+    await camera.pull.close();
+  }
+
+  async #feed(camera: Camera, socket: string | null): Promise<void> {
+    setFeed(camera, null);
+    if (socket === null) return;
+    const gone = (): void => void this.#feedsLost.add(camera.id);
+    const feed = await UnitFeed.open({ socket, camera: camera.id, gone });
+    // The camera may have been closed, or fed by a later call, while this one connected.
+    if (this.#cameras.get(camera.id) !== camera) {
+      feed.close();
+      return;
+    }
+    setFeed(camera, feed);
+    feed.follow(camera.stream, monotonicMs());
+  }
+}
+
+function setFeed(camera: Camera, feed: UnitFeed | null): void {
+  camera.feed?.close();
+  camera.feed = feed;
+}
+
+function statsOf({ id, stream, pull }: Camera): CameraStats {
+  const { counters, clock, ring, newestTimestamp } = stream;
+  return {
+    camera: id,
+    packets: counters.packets,
+    bytes: counters.bytes,
+    units: counters.units,
+    keyframes: counters.keyframes,
+    damagedUnits: counters.damagedUnits,
+    lost: stream.lost,
+    malformed: counters.malformed,
+    connects: pull.counters.connects,
+    reconnects: pull.counters.reconnects,
+    ringBytes: ring.bytes.length,
+    width: stream.width,
+    height: stream.height,
+    profileLevelId: stream.profileLevelId,
+    clock: clock.known
+      ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
+      : null,
+  };
+}
+
+if (import.meta.main) {
+  await runChild<MediaMethods, MediaEvents, MediaOptions>(async ({ webrtc }, tell, log) => {
+    return new Media(await Sfu.open({ ...webrtc, log }), tell, log);
+  });
+}

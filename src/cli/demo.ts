@@ -1,0 +1,72 @@
+/** `./onepull demo`: the hub and synthetic cameras, on this machine alone. */
+import { CameraConfig, Config } from "../config/schema.ts";
+import { Fault } from "../core/fault.ts";
+import { Hub } from "../hub.ts";
+import { isFree } from "../process/ports.ts";
+import { Log } from "../telemetry/log.ts";
+import { readArguments, wholeNumber } from "./arguments.ts";
+import { type SyntheticCamera, startCameras } from "./camera-process.ts";
+import { closeInTime, untilSignal } from "./run.ts";
+
+const CAMERAS_MAX = 64;
+const HELP = `./onepull demo [--cameras 4]
+
+Runs the hub and that many synthetic cameras on 127.0.0.1 until ^C, and prints the dashboard's URL.
+Nothing is stored; ports that are taken are replaced by free ones.`;
+
+export async function demo(argv: string[]): Promise<number> {
+  const options = readArguments(argv, {
+    cameras: { type: "string", default: "4" },
+    help: { type: "boolean", short: "h" },
+  });
+  if (options.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const count = wholeNumber("cameras", options.cameras, 1, CAMERAS_MAX);
+  await using stack = new AsyncDisposableStack();
+  const { cameras } = stack.use(await startCameras(count, ["--prefix", "demo-"]));
+  const hub = stack.use(await openHub(await configOf(cameras)));
+  greet(hub);
+  await untilSignal();
+  await closeInTime(() => stack.disposeAsync());
+  return 0;
+}
+
+/** The defaults where their ports are free, the system's choice where not. */
+async function configOf(cameras: readonly SyntheticCamera[]): Promise<Config> {
+  const { http, webrtc, framebus } = Config.parse({});
+  const config = Config.parse({
+    data: ":memory:",
+    log: { level: "warn" },
+    http: { port: (await isFree("tcp", http.port)) ? http.port : 0 },
+    webrtc: { port: (await isFree("udp", webrtc.port)) ? webrtc.port : 0 },
+    framebus: { port: (await isFree("tcp", framebus.port)) ? framebus.port : 0 },
+  });
+  const entries = cameras.map(({ name, url }) => [name, CameraConfig.parse({ source: url })]);
+  return { ...config, cameras: Object.fromEntries(entries) };
+}
+
+/** As the main instance, where clients look first; beside a running hub under another name. */
+async function openHub(config: Config): Promise<AsyncDisposable & Hub> {
+  const log = new Log(config.log, { process: "hub" });
+  try {
+    return await Hub.open(config, log);
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "already_running") throw error;
+    return Hub.open({ ...config, instance: `demo-${process.pid}` }, log);
+  }
+}
+
+function greet(hub: Hub): void {
+  const { http, framebus } = hub.addresses;
+  const names = hub.cameras.list().map(({ id }) => id);
+  console.log(`
+  ${http}   dashboard
+
+  cameras: ${names.join(", ")}
+  Python:  onepull.VideoCapture("${names[0]}")   (clients/python; frame bus ${framebus.ipc})
+
+  ^C ends everything.
+`);
+}

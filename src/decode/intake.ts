@@ -1,0 +1,80 @@
+/**
+ * Where access units arrive in a decode process: listens on a Unix socket, one connection per
+ * camera (unit-wire.ts). What is not read yet waits in the kernel, and then in the media process.
+ *
+ * @module
+ */
+
+import { chmodSync, rmSync } from "node:fs";
+import type { Socket, UnixSocketListener } from "bun";
+import { faultOf } from "../core/fault.ts";
+import type { Unit } from "../stream/sinks.ts";
+import type { Log } from "../telemetry/log.ts";
+import { UnitReader } from "./unit-wire.ts";
+
+/** Only the hub's own processes send pictures. */
+const SOCKET_MODE = 0o600;
+
+/** Takes the units of all cameras. */
+export interface UnitReceiver {
+  /** The unit and its bytes are borrowed until this returns. */
+  unit(camera: string, unit: Unit): void;
+  /** The units so far were stored ones; the newest of them is worth a picture. */
+  replayEnded(camera: string): void;
+}
+
+export class UnitIntake implements Disposable {
+  readonly #path: string;
+  readonly #listener: UnixSocketListener<UnitReader>;
+  #closed = false;
+
+  /** Listens at `path`, and replaces what a dead process left there. */
+  constructor(path: string, receiver: UnitReceiver, log: Log) {
+    this.#path = path;
+    rmSync(path, { force: true });
+    this.#listener = Bun.listen<UnitReader>({
+      unix: path,
+      socket: {
+        open: (socket) => {
+          socket.data = readerFor(receiver);
+        },
+        data: (socket, bytes) => take(socket, bytes, log),
+        error: (_socket, error) => log.warn("unit socket failed", { error: error.message }),
+      },
+    });
+    chmodSync(path, SOCKET_MODE);
+  }
+
+  /** Ends every connection, which tells the media process. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#listener.stop(true);
+    rmSync(this.#path, { force: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function readerFor(receiver: UnitReceiver): UnitReader {
+  let camera = "";
+  return new UnitReader({
+    hello: (name) => {
+      camera = name;
+    },
+    unit: (unit) => receiver.unit(camera, unit),
+    replayEnded: () => receiver.replayEnded(camera),
+  });
+}
+
+/** One bad connection ends alone; its feed notices and is opened anew. */
+function take(socket: Socket<UnitReader>, bytes: Uint8Array, log: Log): void {
+  try {
+    socket.data.push(bytes);
+  } catch (thrown) {
+    log.error("unit connection ended", { error: faultOf(thrown).message });
+    socket.terminate();
+  }
+}

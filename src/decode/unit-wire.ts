@@ -1,0 +1,194 @@
+/**
+ * Access units on the Unix socket from the media process to a decode process. One connection per
+ * camera, one direction, little-endian; both ends are of one build.
+ *
+ * ```text
+ * message   u32  bytes of the body
+ *           u8   kind: 1 hello, 2 unit, 3 replay ended
+ *           u8   flags: 1 keyframe, 2 damaged, 4 gap before, 8 replayed, 16 captured by RTCP
+ *           u16  0
+ * hello     the camera's name in UTF-8; the first message, and only that
+ * unit      u32  RTP timestamp
+ *           u32  0
+ *           f64  sequence
+ *           f64  arrived, ms of CLOCK_MONOTONIC
+ *           f64  captured, ms since 1970 UTC
+ *           the unit in Annex B form
+ * replay    empty: the units so far were stored ones, live ones follow
+ * ```
+ *
+ * @module
+ */
+import { Fault } from "../core/fault.ts";
+import type { Unit } from "../stream/sinks.ts";
+
+const HEAD_BYTES = 8;
+const FACTS_BYTES = 32;
+/** A stored unit is at most 8 MiB (stream/unit-assembler.ts). */
+const BODY_BYTES_MAX = FACTS_BYTES + (8 << 20);
+/** A camera's name has at most 63 bytes; more leaves room for other ways of naming. */
+const NAME_BYTES_MAX = 255;
+/** A keyframe of 4 Mbps fits. */
+const BUFFER_BYTES_FIRST = 256 << 10;
+
+const KIND_HELLO = 1;
+const KIND_UNIT = 2;
+const KIND_REPLAY_ENDED = 3;
+
+const FLAG_KEYFRAME = 1;
+const FLAG_DAMAGED = 2;
+const FLAG_GAP_BEFORE = 4;
+const FLAG_REPLAYED = 8;
+const FLAG_CAPTURED_BY_RTCP = 16;
+
+/** What stands in front of a unit's bytes. */
+export const UNIT_HEAD_BYTES = HEAD_BYTES + FACTS_BYTES;
+
+/** The first message of a connection. */
+export function helloMessage(camera: string): Uint8Array {
+  const name = new TextEncoder().encode(camera);
+  const message = new Uint8Array(HEAD_BYTES + name.length);
+  writeHead(new DataView(message.buffer), 0, name.length, KIND_HELLO, 0);
+  message.set(name, HEAD_BYTES);
+  return message;
+}
+
+/** Says that the replay is over. */
+export function replayEndedMessage(): Uint8Array {
+  const message = new Uint8Array(HEAD_BYTES);
+  writeHead(new DataView(message.buffer), 0, 0, KIND_REPLAY_ENDED, 0);
+  return message;
+}
+
+/** Writes UNIT_HEAD_BYTES at `at`; the unit's bytes follow. `gapBefore` goes before the unit's. */
+export function writeUnitHead(into: DataView, at: number, unit: Unit, gapBefore: boolean): void {
+  const flags =
+    (unit.keyframe ? FLAG_KEYFRAME : 0) |
+    (unit.damaged ? FLAG_DAMAGED : 0) |
+    (gapBefore ? FLAG_GAP_BEFORE : 0) |
+    (unit.replayed ? FLAG_REPLAYED : 0) |
+    (unit.capturedClock === "rtcp" ? FLAG_CAPTURED_BY_RTCP : 0);
+  writeHead(into, at, FACTS_BYTES + unit.length, KIND_UNIT, flags);
+  into.setUint32(at + 8, unit.timestamp, true);
+  into.setUint32(at + 12, 0, true);
+  into.setFloat64(at + 16, unit.sequence, true);
+  into.setFloat64(at + 24, unit.arrived, true);
+  into.setFloat64(at + 32, unit.captured, true);
+}
+
+function writeHead(into: DataView, at: number, body: number, kind: number, flags: number): void {
+  into.setUint32(at, body, true);
+  into.setUint8(at + 4, kind);
+  into.setUint8(at + 5, flags);
+  into.setUint16(at + 6, 0, true);
+}
+
+/** Takes what a connection says, in order. */
+export interface UnitHandler {
+  hello(camera: string): void;
+  /** The unit and its bytes are borrowed until this returns. */
+  unit(unit: Unit): void;
+  replayEnded(): void;
+}
+
+/** Push-parser: takes bytes cut anywhere. Holds one message at most. */
+export class UnitReader {
+  #bytes = new Uint8Array(BUFFER_BYTES_FIRST);
+  #view = new DataView(this.#bytes.buffer);
+  #start = 0;
+  #end = 0;
+  #greeted = false;
+  readonly #handler: UnitHandler;
+
+  constructor(handler: UnitHandler) {
+    this.#handler = handler;
+  }
+
+  /**
+   * Takes the next bytes, borrowed.
+   *
+   * @throws Fault `internal` when they are no messages; the connection is of no use then
+   */
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      this.#makeRoom();
+      const take = Math.min(bytes.length - at, this.#bytes.length - this.#end);
+      this.#bytes.set(bytes.subarray(at, at + take), this.#end);
+      this.#end += take;
+      at += take;
+      while (this.#deliver()) {
+        // One message after another.
+      }
+    }
+  }
+
+  /** Bytes of the message that begins the buffer, as far as its head has come. */
+  #messageBytes(): number {
+    if (this.#end - this.#start < HEAD_BYTES) return HEAD_BYTES;
+    const body = this.#view.getUint32(this.#start, true);
+    if (body > BODY_BYTES_MAX) throw malformed(`a message of ${body} bytes`);
+    return HEAD_BYTES + body;
+  }
+
+  /** After this the buffer has room for more of its first message. */
+  #makeRoom(): void {
+    if (this.#start > 0) {
+      this.#bytes.copyWithin(0, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#start = 0;
+    }
+    const wanted = this.#messageBytes();
+    if (wanted <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(wanted, this.#bytes.length * 2));
+    grown.set(this.#bytes.subarray(0, this.#end));
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+
+  #deliver(): boolean {
+    if (this.#end - this.#start < HEAD_BYTES) return false;
+    const start = this.#start;
+    const next = start + this.#messageBytes();
+    if (next > this.#end) return false;
+    this.#start = next;
+    this.#message(this.#view.getUint8(start + 4), start, next);
+    return true;
+  }
+
+  #message(kind: number, start: number, end: number): void {
+    if (this.#greeted !== (kind !== KIND_HELLO)) throw malformed("no hello, or a second one");
+    if (kind === KIND_UNIT) this.#unit(start, end);
+    else if (kind === KIND_REPLAY_ENDED) this.#handler.replayEnded();
+    else if (kind === KIND_HELLO) this.#hello(start + HEAD_BYTES, end);
+    else throw malformed(`a message of kind ${kind}`);
+  }
+
+  #hello(start: number, end: number): void {
+    if (end - start > NAME_BYTES_MAX) throw malformed("a camera's name that is too long");
+    this.#greeted = true;
+    this.#handler.hello(new TextDecoder().decode(this.#bytes.subarray(start, end)));
+  }
+
+  #unit(start: number, end: number): void {
+    if (end - start < UNIT_HEAD_BYTES) throw malformed("a unit that is too short");
+    const view = this.#view;
+    const flags = view.getUint8(start + 5);
+    this.#handler.unit({
+      bytes: this.#bytes.subarray(start + UNIT_HEAD_BYTES, end),
+      length: end - start - UNIT_HEAD_BYTES,
+      timestamp: view.getUint32(start + 8, true),
+      sequence: view.getFloat64(start + 16, true),
+      arrived: view.getFloat64(start + 24, true),
+      captured: view.getFloat64(start + 32, true),
+      capturedClock: (flags & FLAG_CAPTURED_BY_RTCP) !== 0 ? "rtcp" : "arrival",
+      keyframe: (flags & FLAG_KEYFRAME) !== 0,
+      damaged: (flags & FLAG_DAMAGED) !== 0,
+      gapBefore: (flags & FLAG_GAP_BEFORE) !== 0,
+      replayed: (flags & FLAG_REPLAYED) !== 0,
+    });
+  }
+}
+
+function malformed(what: string): Fault {
+  return new Fault("internal", `A unit socket brought ${what}; media and decode differ in build.`);
+}

@@ -1,0 +1,325 @@
+/**
+ * The composition root: what runs, who talks to whom, and in which order it ends. START HERE.
+ *
+ *   camera ─RTSP→ media ─┬─ SRTP → browsers          (children/media.ts)
+ *                        └─ access units → decode ─ pixels in /dev/shm     (children/decode.ts)
+ *                                            └─ descriptors → bus → workers (children/bus.ts)
+ *   hub: HTTP, registry, placement, supervision
+ *
+ * @module
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import manifest from "../package.json" with { type: "json" };
+import { createApi } from "./api/api.ts";
+import { loadAssets } from "./api/assets.ts";
+import type { Hub as HubForApi, ProcessReport } from "./api/hub.ts";
+import { Cameras } from "./cameras/cameras.ts";
+import { CameraStore } from "./cameras/store.ts";
+import { Vitals } from "./cameras/vitals.ts";
+import type { BusOptions } from "./children/bus.ts";
+import type { DecodeOptions } from "./children/decode.ts";
+import type { MediaOptions } from "./children/media.ts";
+import type { Config } from "./config/schema.ts";
+import { Fault } from "./core/fault.ts";
+import type { UnixMs } from "./core/units.ts";
+import { Placement } from "./decode/placement.ts";
+import { parseTopic } from "./framebus/topic.ts";
+import { monotonicMs, unixMs } from "./native/clock.ts";
+import { processStats, STATS_INTERVAL_MS } from "./process/child.ts";
+import { Instance } from "./process/instance.ts";
+import { announcedAddresses, freePort } from "./process/ports.ts";
+import type {
+  BusEvents,
+  BusMethods,
+  DecodeEvents,
+  DecodeMethods,
+  Latency,
+  MediaEvents,
+  MediaMethods,
+} from "./process/protocol.ts";
+import { Child } from "./process/supervisor.ts";
+import { LagMeter } from "./telemetry/lag.ts";
+import type { Log } from "./telemetry/log.ts";
+
+type Media = Child<MediaMethods, MediaEvents, MediaOptions>;
+type Bus = Child<BusMethods, BusEvents, BusOptions>;
+type Decode = Child<DecodeMethods, DecodeEvents, DecodeOptions>;
+
+const entryOf = (name: string): string => join(import.meta.dir, "children", `${name}.ts`);
+
+/** Where a running hub can be reached. */
+export interface HubAddresses {
+  readonly http: string;
+  /** ZeroMQ endpoints of the frame bus. */
+  readonly framebus: { readonly ipc: string; readonly tcp: string };
+}
+
+export class Hub implements HubForApi, AsyncDisposable {
+  readonly version = manifest.version;
+  readonly vitals = new Vitals();
+  readonly cameras: Cameras;
+  readonly addresses: HubAddresses;
+  readonly #config: Config;
+  readonly #log: Log;
+  readonly #instance: Instance;
+  readonly #lag = new LagMeter();
+  readonly #placement: Placement;
+  readonly #media: Media;
+  readonly #bus: Bus;
+  readonly #decode = new Map<string, Decode>();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #stack = new AsyncDisposableStack();
+
+  private constructor(config: Config, log: Log, instance: Instance, store: CameraStore) {
+    this.#config = config;
+    this.#log = log;
+    this.#instance = instance;
+    const { framebus } = config;
+    this.addresses = {
+      http: `http://${bracketed(config.http.address)}:${config.http.port}`,
+      framebus: {
+        ipc: `ipc://${join(instance.runtimeDir, "frames")}`,
+        tcp: `tcp://${bracketed(framebus.address)}:${framebus.port}`,
+      },
+    };
+    this.#placement = new Placement({
+      startGroup: (group) => void this.#decode.set(group, this.#startDecode(group)),
+      stopGroup: (group) => this.#stopDecode(group),
+      decode: async (group, camera, topics) => {
+        await this.#decode.get(group)?.call("decode", { camera, topics });
+      },
+      feed: async (camera, group) => {
+        const socket = group === null ? null : this.#unitSocket(group);
+        await this.#media.call("feed", { camera, socket });
+      },
+    });
+    this.#media = this.#startMedia();
+    this.#bus = this.#startBus();
+    this.cameras = new Cameras(
+      config.cameras,
+      store,
+      {
+        open: (spec) => this.#tellMedia("openCamera", spec),
+        close: (camera) => this.#tellMedia("closeCamera", { camera }),
+      },
+      unixMs,
+    );
+    this.#timer = setInterval(() => this.#tick(), STATS_INTERVAL_MS);
+  }
+
+  /**
+   * Starts everything. All or nothing: what was opened is closed when a step fails.
+   *
+   * @throws Fault `already_running`, `port_taken`, `config_invalid`
+   */
+  static async open(wanted: Config, log: Log): Promise<Hub> {
+    await using stack = new AsyncDisposableStack();
+    const config = await withPorts(wanted);
+    const instance = stack.use(await Instance.open(config.instance));
+    if (config.data !== ":memory:") mkdirSync(config.data, { recursive: true });
+    const database = config.data === ":memory:" ? config.data : join(config.data, "onepull.db");
+    const store = stack.use(new CameraStore(database));
+    const assets = await loadAssets();
+    const hub = new Hub(config, log, instance, store);
+    stack.defer(() => hub.#stop());
+    const api = createApi(hub, assets, log);
+    const { address, port } = config.http;
+    const server = serve(address, port, (request) => api.fetch(request));
+    stack.defer(() => server.stop(true));
+    hub.#stack = stack.move();
+    log.info("hub is up", { http: hub.addresses.http, version: hub.version });
+    return hub;
+  }
+
+  /** Ends everything, newest first: no new requests, then the processes, then what they used. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#lag[Symbol.dispose]();
+    const children = [this.#media, this.#bus, ...this.#decode.values()];
+    await Promise.all(children.map((child) => child.stop()));
+  }
+
+  now(): UnixMs {
+    return unixMs();
+  }
+
+  processes(): readonly ProcessReport[] {
+    const children = [this.#media, this.#bus, ...this.#decode.values()];
+    return [
+      { name: "hub", up: true, restarts: 0 },
+      ...children.map(({ name, up, restarts }) => ({ name, up, restarts })),
+    ];
+  }
+
+  async offer(
+    camera: string,
+    sdp: string,
+    latency: Latency,
+  ): Promise<{ session: string; sdp: string }> {
+    const { state } = this.cameras.get(camera);
+    if (state.at !== "live") {
+      const cause = "cause" in state ? ` ${state.cause.message}` : "";
+      throw new Fault("camera_not_live", `\`${camera}\` is ${state.at}.${cause}`);
+    }
+    return this.#media.call("offer", { camera, sdp, latency });
+  }
+
+  async endViewer(camera: string, session: string): Promise<boolean> {
+    return (await this.#media.call("endViewer", { camera, session })).found;
+  }
+
+  #startMedia(): Media {
+    const { http, webrtc, log } = this.#config;
+    return new Child<MediaMethods, MediaEvents, MediaOptions>({
+      name: "media",
+      entry: entryOf("media"),
+      options: {
+        log,
+        webrtc: {
+          addresses: announcedAddresses(webrtc.addresses, http.address),
+          port: webrtc.port,
+        },
+      },
+      listeners: {
+        state: ({ camera, state }) => this.#cameraChanged(camera, state),
+        stats: (stats) => {
+          this.vitals.tellMedia(stats, monotonicMs());
+          for (const camera of stats.feedsLost) this.#placement.feedLost(camera);
+        },
+      },
+      onUp: () => {
+        this.cameras.openAll();
+        this.#placement.mediaUp(monotonicMs());
+      },
+      onDown: () => {
+        this.vitals.forget("media");
+        this.cameras.lostAll();
+        this.#placement.mediaDown();
+      },
+      log: this.#log,
+    });
+  }
+
+  #startBus(): Bus {
+    const { log } = this.#config;
+    return new Child<BusMethods, BusEvents, BusOptions>({
+      name: "bus",
+      entry: entryOf("bus"),
+      options: {
+        log,
+        endpoints: [this.addresses.framebus.ipc, this.addresses.framebus.tcp],
+        intake: this.#intake(),
+      },
+      listeners: {
+        demand: ({ topics }) => this.#demand(topics.map(({ topic }) => topic)),
+        stats: (stats) => this.vitals.tellBus(stats),
+      },
+      onUp: () => {},
+      // Subscribers come back by themselves; decoding goes on meanwhile.
+      onDown: () => this.vitals.forget("bus"),
+      log: this.#log,
+    });
+  }
+
+  #startDecode(name: string): Decode {
+    return new Child<DecodeMethods, DecodeEvents, DecodeOptions>({
+      name,
+      entry: entryOf("decode"),
+      options: {
+        log: this.#config.log,
+        unitSocket: this.#unitSocket(name),
+        shmDir: this.#instance.shmDir,
+        intake: this.#intake(),
+      },
+      listeners: { stats: (stats) => this.vitals.tellDecode(name, stats) },
+      onUp: () => this.#placement.groupUp(name, monotonicMs()),
+      onDown: () => {
+        this.vitals.forget(name);
+        this.#placement.groupDown(name);
+      },
+      log: this.#log,
+    });
+  }
+
+  #stopDecode(name: string): void {
+    const child = this.#decode.get(name);
+    this.#decode.delete(name);
+    this.vitals.forget(name);
+    void child?.stop();
+  }
+
+  /** Where decode processes hand their frames to the bus. */
+  #intake(): string {
+    return `ipc://${join(this.#instance.runtimeDir, "intake")}`;
+  }
+  /** Where the media process hands access units to a decode process. */
+  #unitSocket(group: string): string {
+    return join(this.#instance.runtimeDir, `${group}.sock`);
+  }
+
+  #cameraChanged(camera: string, state: MediaEvents["state"]["state"]): void {
+    this.cameras.tell(camera, state);
+    const cause = "cause" in state ? { cause: state.cause.code, message: state.cause.message } : {};
+    this.#log.info("camera", { camera, state: state.at, ...cause });
+  }
+
+  /** All topics that anyone subscribes to; those of cameras that do not exist cost nothing. */
+  #demand(topics: readonly string[]): void {
+    const byCamera = new Map<string, string[]>();
+    for (const topic of topics) {
+      const { camera } = parseTopic(topic);
+      if (!this.cameras.has(camera)) continue;
+      byCamera.set(camera, [...(byCamera.get(camera) ?? []), topic]);
+    }
+    this.#placement.demand(byCamera, monotonicMs());
+  }
+
+  #tellMedia<K extends "openCamera" | "closeCamera">(
+    method: K,
+    takes: MediaMethods[K]["takes"],
+  ): void {
+    // While the process is away nothing is lost: it is told of every camera when it is up.
+    if (!this.#media.up) return;
+    this.#media.call(method, takes).catch((error: unknown) => {
+      this.#log.error("media refused", { method, message: String(error) });
+    });
+  }
+
+  #tick(): void {
+    this.vitals.processes.set("hub", processStats(this.#lag));
+    this.#placement.tick(monotonicMs());
+  }
+}
+
+/** Ports that the system shall choose are chosen here, so that restarted processes keep them. */
+async function withPorts(config: Config): Promise<Config> {
+  const { http, webrtc, framebus } = config;
+  return {
+    ...config,
+    http: { ...http, port: http.port || (await freePort("tcp")) },
+    webrtc: { ...webrtc, port: webrtc.port || (await freePort("udp")) },
+    framebus: { ...framebus, port: framebus.port || (await freePort("tcp")) },
+  };
+}
+
+function serve(
+  hostname: string,
+  port: number,
+  fetch: (request: Request) => Response | Promise<Response>,
+): Bun.Server<undefined> {
+  try {
+    return Bun.serve({ hostname, port, fetch });
+  } catch (error) {
+    const message = `Port ${port} on ${hostname} is taken: end what uses it, or set \`http.port\`.`;
+    throw new Fault("port_taken", message, { cause: error });
+  }
+}
+
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}

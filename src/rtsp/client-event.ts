@@ -1,0 +1,40 @@
+/** What an RTSP client and its driver say to each other. */
+import type { Fault } from "../core/fault.ts";
+import type { Millis } from "../core/units.ts";
+import type { RtspAddress } from "./address.ts";
+import type { AgreedTransport, WantedTrack } from "./client-track.ts";
+import type { Hash } from "./digest.ts";
+import type { PacketSink } from "./interleaved.ts";
+
+/** What a client tells its driver. */
+export type ClientEvent =
+  /** Bind two UDP ports for the track and answer with `bound`. Over UDP only. */
+  | { readonly kind: "bind"; readonly index: number }
+  /** The camera agreed to send the track. */
+  | {
+      readonly kind: "track";
+      readonly index: number;
+      readonly track: WantedTrack;
+      readonly transport: AgreedTransport;
+    }
+  /** Every track is set up and the camera was told to send. */
+  | { readonly kind: "playing" }
+  /** The stream is at another address. Nothing comes after this. */
+  | { readonly kind: "redirected"; readonly location: string }
+  /** Nothing comes after this. */
+  | { readonly kind: "failed"; readonly fault: Fault }
+  /** The camera took leave, or was waited for long enough. Nothing comes after this. */
+  | { readonly kind: "closed" };
+
+export interface ClientOptions {
+  readonly now: Millis;
+  readonly address: RtspAddress;
+  readonly transport: "tcp" | "udp";
+  readonly hash: Hash;
+  /** A new unpredictable text of hex digits per call. */
+  readonly cnonce: () => string;
+  /** Takes the packets of every channel; see the `track` events for which is which. */
+  readonly sink: PacketSink;
+  /** For each request; 10 s unless stated. */
+  readonly replyTimeoutMs?: Millis;
+}

@@ -1,0 +1,54 @@
+/** What a camera's refusals mean, in words that its owner understands. */
+import { Fault } from "../core/fault.ts";
+import type { RtspAddress } from "./address.ts";
+import type { Response } from "./message.ts";
+import { offeredBy, type SessionDescription } from "./sdp.ts";
+
+/** The credentials were answered with another 401, or there were none to give. */
+export function unauthorized({ label, user }: RtspAddress): Fault {
+  const message =
+    user === null
+      ? `${label} asks for a user name and password: write them in \`source\` as rtsp://user:password@…`
+      : `${label} rejected the user name or password: check \`source\``;
+  return new Fault("camera_unauthorized", message);
+}
+
+/** A 401 that offers nothing this client speaks. */
+export function unknownAuthentication({ label }: RtspAddress, offered: readonly string[]): Fault {
+  const schemes = offered.map((value) => value.split(/[\s,]/)[0]).join(", ") || "nothing";
+  const message = `${label} asks for a password in a way that is not supported (${schemes}): enable Digest`;
+  return new Fault("camera_unauthorized", message);
+}
+
+/** Any other response but success. */
+export function refused({ label }: RtspAddress, method: string, response: Response): Fault {
+  const { status, reason } = response;
+  switch (status) {
+    case 403:
+      return new Fault(
+        "camera_unauthorized",
+        `${label} does not let this user watch: check its rights`,
+      );
+    case 404:
+    case 410:
+      return new Fault(
+        "camera_not_found",
+        `${label} does not exist there: check the path in \`source\``,
+      );
+    default:
+      return new Fault("camera_protocol", `${label} answered ${method} with ${status} ${reason}`);
+  }
+}
+
+/** The camera does not carry the track in the way that was asked for. */
+export function transportRefused({ label }: RtspAddress, transport: "tcp" | "udp"): Fault {
+  const other = transport === "tcp" ? "udp" : "tcp";
+  const message = `${label} does not send over ${transport.toUpperCase()}: set \`transport: ${other}\``;
+  return new Fault("track_unsupported", message);
+}
+
+/** Nothing in the description can be forwarded. */
+export function nothingToForward({ label }: RtspAddress, offered: SessionDescription): Fault {
+  const message = `${label} offers ${offeredBy(offered)}; only H264 video can be forwarded: set the camera to H.264`;
+  return new Fault("track_unsupported", message);
+}

@@ -1,0 +1,396 @@
+/**
+ * The client's side of RTSP (RFC 2326): from a camera's address to packets.
+ *
+ * OPTIONS, DESCRIBE, SETUP of each wanted track, PLAY, then a sign of life every half session
+ * timeout. One request is under way at a time. Packets on the connection go to the sink from the
+ * first on, whether PLAY was answered or not. After every call the driver polls until it is told to
+ * wait.
+ *
+ * @module
+ */
+import type { Engine, Output } from "../core/engine.ts";
+import { assert, Fault } from "../core/fault.ts";
+import type { Millis } from "../core/units.ts";
+import type { ClientEvent, ClientOptions } from "./client-event.ts";
+import {
+  nothingToForward,
+  refused,
+  transportRefused,
+  unauthorized,
+  unknownAuthentication,
+} from "./client-fault.ts";
+import { agreedBy, chooseTracks, type WantedTrack, wantedTransport } from "./client-track.ts";
+import { baseUri, controlUri } from "./control.ts";
+import { Authorizer } from "./digest.ts";
+import {
+  type Field,
+  type Message,
+  type Request,
+  type Response,
+  writeRequest,
+  writeResponse,
+} from "./message.ts";
+import { RtspReader } from "./reader.ts";
+import { parseSdp, type SessionDescription } from "./sdp.ts";
+import { type Pair, writeTransport } from "./transport.ts";
+
+/** Cameras answer within milliseconds, those that start an encoder for it within seconds. */
+const REPLY_TIMEOUT_MS = 10_000;
+/** RFC 2326 section 12.37: the session timeout of servers that state none. */
+const SESSION_TIMEOUT_MS = 60_000;
+/** Cameras that state hours would be asked too seldom to notice that they are gone. */
+const KEEPALIVE_INTERVAL_MS_MAX = 60_000;
+/** Cameras that state a second, or nonsense, would be asked without a pause. */
+const KEEPALIVE_INTERVAL_MS_MIN = 1_000;
+/** Saying goodbye is a courtesy; closing must not wait for a camera that is gone. */
+const TEARDOWN_TIMEOUT_MS = 500;
+
+type Step =
+  | { readonly kind: "options" }
+  | { readonly kind: "describe" }
+  | { readonly kind: "setup"; readonly index: number }
+  | { readonly kind: "play" }
+  | { readonly kind: "keepalive" };
+
+/** A request that wants its response. */
+interface Pending {
+  readonly step: Step;
+  readonly method: string;
+  readonly uri: string;
+  readonly fields: readonly Field[];
+  /** Challenges answered for it. */
+  readonly answers: number;
+}
+
+/** Each deadline is when time alone changes the state; while playing it is a keepalive's. */
+type State =
+  | { readonly at: "waiting"; readonly pending: Pending; readonly deadline: Millis }
+  | { readonly at: "binding"; readonly index: number; readonly deadline: Millis }
+  | { readonly at: "playing"; readonly deadline: Millis }
+  | { readonly at: "closing"; readonly cseq: number; readonly deadline: Millis }
+  | { readonly at: "ended" };
+
+/** What the camera described, resolved. */
+interface Presentation {
+  readonly description: SessionDescription;
+  readonly tracks: readonly WantedTrack[];
+  /** What control attributes are relative to. */
+  readonly base: string;
+}
+
+export class RtspClient implements Engine<ClientEvent> {
+  readonly #options: ClientOptions;
+  readonly #authorizer: Authorizer | null;
+  readonly #reader: RtspReader;
+  readonly #out: Output<ClientEvent>[] = [];
+  #state: State = { at: "ended" };
+  #now: Millis;
+  #cseq = 0;
+  #presentation: Presentation | null = null;
+  #session: string | null = null;
+  #keepaliveMs = SESSION_TIMEOUT_MS / 2;
+  #keepaliveMethod: "GET_PARAMETER" | "OPTIONS" = "OPTIONS";
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#now = options.now;
+    const { user, password } = options.address;
+    const { hash, cnonce } = options;
+    this.#authorizer =
+      user === null || password === null ? null : new Authorizer({ user, password, hash, cnonce });
+    this.#reader = new RtspReader(
+      (channel, buffer, start, end) => {
+        if (this.#state.at !== "ended") options.sink(channel, buffer, start, end);
+      },
+      (message) => this.#received(message),
+    );
+    this.#ask({ kind: "options" }, "OPTIONS", options.address.requestUri);
+  }
+
+  handle(bytes: Uint8Array | null, now: Millis): void {
+    if (this.#state.at === "ended") return;
+    this.#now = now;
+    if (bytes !== null) this.#read(bytes);
+    this.#checkTime();
+  }
+
+  poll(): Output<ClientEvent> {
+    return this.#out.shift() ?? { kind: "wait", until: this.#deadline() };
+  }
+
+  /** Answers a `bind` event with the track's own ports. */
+  bound(clientPort: Pair, now: Millis): void {
+    const state = this.#state;
+    if (state.at !== "binding") return;
+    this.#now = now;
+    this.#setup(state.index, clientPort);
+  }
+
+  /** Takes leave of the camera: `closed` follows, at the latest after half a second. */
+  close(now: Millis): void {
+    const { at } = this.#state;
+    if (at === "ended" || at === "closing") return;
+    this.#now = now;
+    if (this.#session === null) {
+      this.#end({ kind: "closed" });
+      return;
+    }
+    this.#send("TEARDOWN", this.#aggregateUri(), []);
+    this.#state = { at: "closing", cseq: this.#cseq, deadline: now + TEARDOWN_TIMEOUT_MS };
+  }
+
+  #read(bytes: Uint8Array): void {
+    try {
+      this.#reader.push(bytes);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      const message = `${this.#options.address.label} broke the protocol: ${error.message}`;
+      this.#fail(new Fault(error.code, message, { cause: error }));
+    }
+  }
+
+  #received(message: Message): void {
+    const { at } = this.#state;
+    if (at === "ended") return;
+    if (message.kind === "request") this.#answer(message);
+    else this.#responded(message);
+  }
+
+  /** Some cameras ask their clients for a sign of life, or tell them that the stream moved. */
+  #answer(request: Request): void {
+    const { method, headers } = request;
+    const location = headers.get("Location");
+    const known = ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "REDIRECT"];
+    const status = known.includes(method) ? 200 : 501;
+    const fields: Field[] = [["CSeq", headers.get("CSeq") ?? "0"]];
+    if (method === "OPTIONS") fields.push(["Public", known.join(", ")]);
+    this.#out.push({ kind: "send", bytes: writeResponse(status, fields) });
+    if (method === "REDIRECT" && location !== null) this.#end({ kind: "redirected", location });
+  }
+
+  #responded(response: Response): void {
+    const state = this.#state;
+    switch (state.at) {
+      case "waiting":
+        // One request is under way, so this is its response: some cameras count CSeq wrongly.
+        if (response.status >= 200) this.#settle(state.pending, response);
+        return;
+      case "closing":
+        if (response.headers.get("CSeq") === String(state.cseq)) this.#end({ kind: "closed" });
+        return;
+      case "binding":
+      case "playing":
+      case "ended":
+        // Nothing was asked: some cameras answer twice.
+        return;
+      default:
+        state satisfies never;
+    }
+  }
+
+  #settle(pending: Pending, response: Response): void {
+    const { status, headers } = response;
+    const location = headers.get("Location");
+    if (status === 401) this.#challenged(pending, headers.all("WWW-Authenticate"));
+    else if (status >= 300 && status < 400 && location !== null) {
+      this.#end({ kind: "redirected", location });
+    } else this.#advance(pending, response);
+  }
+
+  /** Answers a challenge once for each request, and once more when only the nonce was too old. */
+  #challenged(pending: Pending, values: readonly string[]): void {
+    const { address } = this.#options;
+    const challenge = this.#authorizer?.challenged(values);
+    const stale = challenge?.scheme === "digest" && challenge.stale;
+    const answersMax = stale ? 2 : 1;
+    if (challenge === undefined) this.#fail(unauthorized(address));
+    else if (challenge === null) this.#fail(unknownAuthentication(address, values));
+    else if (pending.answers >= answersMax) this.#fail(unauthorized(address));
+    else this.#await({ ...pending, answers: pending.answers + 1 });
+  }
+
+  #advance(pending: Pending, response: Response): void {
+    const { step, method } = pending;
+    const ok = response.status < 300;
+    // Some cameras do not know OPTIONS; what they can do shows later.
+    if (step.kind === "options") this.#onOptions(response);
+    else if (step.kind === "keepalive") this.#onKeepalive(method, response);
+    else if (!ok) this.#onRefusal(step, method, response);
+    else if (step.kind === "describe") this.#onDescription(response);
+    else if (step.kind === "setup") this.#onSetup(step.index, response);
+    else this.#onPlay();
+  }
+
+  #onRefusal(step: Step, method: string, response: Response): void {
+    const { address, transport } = this.#options;
+    // The place to try the other transport, once there is a setting that allows it.
+    const transportIsWrong = step.kind === "setup" && response.status === 461;
+    if (transportIsWrong) this.#fail(transportRefused(address, transport));
+    else this.#fail(refused(address, method, response));
+  }
+
+  #onOptions(response: Response): void {
+    const methods = response.headers
+      .all("Public")
+      .join(",")
+      .toUpperCase()
+      .split(/[\s,]+/);
+    if (methods.includes("GET_PARAMETER")) this.#keepaliveMethod = "GET_PARAMETER";
+    const { requestUri } = this.#options.address;
+    this.#ask({ kind: "describe" }, "DESCRIBE", requestUri, [["Accept", "application/sdp"]]);
+  }
+
+  #onDescription(response: Response): void {
+    const { address } = this.#options;
+    try {
+      const description = parseSdp(new TextDecoder().decode(response.body));
+      const base = baseUri(response.headers, description.control, address.requestUri);
+      const tracks = chooseTracks(description);
+      this.#presentation = { description, tracks, base };
+      if (tracks.length === 0) this.#fail(nothingToForward(address, description));
+      else this.#prepare(0);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#fail(new Fault(error.code, `${address.label}: ${error.message}`, { cause: error }));
+    }
+  }
+
+  /** Sets up the track of this index, once there are ports for it where ports are needed. */
+  #prepare(index: number): void {
+    if (this.#options.transport === "tcp") this.#setup(index, null);
+    else {
+      this.#state = { at: "binding", index, deadline: this.#now + this.#replyTimeoutMs };
+      this.#tell({ kind: "bind", index });
+    }
+  }
+
+  #setup(index: number, clientPort: Pair | null): void {
+    const { track, base } = this.#track(index);
+    const transport = writeTransport(wantedTransport(index, clientPort));
+    const uri = controlUri(base, track.media.control);
+    this.#ask({ kind: "setup", index }, "SETUP", uri, [["Transport", transport]]);
+  }
+
+  #onSetup(index: number, response: Response): void {
+    const { address, transport: lower } = this.#options;
+    this.#keepSession(response.headers.get("Session"));
+    const { track, count } = this.#track(index);
+    const transport = agreedBy(response, index, lower);
+    if (transport === null) {
+      this.#fail(transportRefused(address, lower));
+      return;
+    }
+    this.#tell({ kind: "track", index, track, transport });
+    if (index + 1 < count) this.#prepare(index + 1);
+    else this.#ask({ kind: "play" }, "PLAY", this.#aggregateUri(), [["Range", "npt=0.000-"]]);
+  }
+
+  #keepSession(header: string | null): void {
+    if (header === null) return;
+    this.#session = header.split(";")[0]?.trim() || null;
+    const seconds = Number(/;\s*timeout\s*=\s*"?(\d+)/i.exec(header)?.[1] ?? 0);
+    const timeoutMs = seconds > 0 ? seconds * 1000 : SESSION_TIMEOUT_MS;
+    const half = Math.min(timeoutMs / 2, KEEPALIVE_INTERVAL_MS_MAX);
+    this.#keepaliveMs = Math.max(half, KEEPALIVE_INTERVAL_MS_MIN);
+  }
+
+  #onPlay(): void {
+    this.#state = { at: "playing", deadline: this.#now + this.#keepaliveMs };
+    this.#tell({ kind: "playing" });
+  }
+
+  #onKeepalive(method: string, { status }: Response): void {
+    if (status === 454) {
+      const { label } = this.#options.address;
+      this.#fail(new Fault("camera_closed", `${label} ended the session`));
+      return;
+    }
+    // Any answer is a sign of life; some cameras list GET_PARAMETER and refuse it all the same.
+    if (status >= 400 && method === "GET_PARAMETER") this.#keepaliveMethod = "OPTIONS";
+    this.#state = { at: "playing", deadline: this.#now + this.#keepaliveMs };
+  }
+
+  #track(index: number): { track: WantedTrack; base: string; count: number } {
+    const track = this.#presentation?.tracks[index];
+    assert(this.#presentation && track, "only described tracks are set up");
+    return { track, base: this.#presentation.base, count: this.#presentation.tracks.length };
+  }
+
+  /** The address of the whole stream, for requests about the session. */
+  #aggregateUri(): string {
+    const presentation = this.#presentation;
+    assert(presentation !== null, "a session follows a description");
+    return controlUri(presentation.base, presentation.description.control);
+  }
+
+  get #replyTimeoutMs(): Millis {
+    return this.#options.replyTimeoutMs ?? REPLY_TIMEOUT_MS;
+  }
+
+  #ask(step: Step, method: string, uri: string, fields: readonly Field[] = []): void {
+    this.#await({ step, method, uri, fields, answers: 0 });
+  }
+
+  #await(pending: Pending): void {
+    this.#send(pending.method, pending.uri, pending.fields);
+    this.#state = { at: "waiting", pending, deadline: this.#now + this.#replyTimeoutMs };
+  }
+
+  #send(method: string, uri: string, fields: readonly Field[]): void {
+    const authorization = this.#authorizer?.authorize(method, uri) ?? null;
+    const all: Field[] = [
+      ["CSeq", String(++this.#cseq)],
+      ["User-Agent", "onepull"],
+    ];
+    if (this.#session !== null) all.push(["Session", this.#session]);
+    if (authorization !== null) all.push(["Authorization", authorization]);
+    this.#out.push({ kind: "send", bytes: writeRequest(method, uri, [...all, ...fields]) });
+  }
+
+  #deadline(): Millis {
+    return this.#state.at === "ended" ? Number.POSITIVE_INFINITY : this.#state.deadline;
+  }
+
+  #checkTime(): void {
+    const state = this.#state;
+    if (this.#now < this.#deadline()) return;
+    switch (state.at) {
+      case "waiting":
+        this.#fail(this.#unanswered(state.pending.method));
+        return;
+      case "binding":
+        this.#fail(new Fault("internal", "no UDP ports were bound for a camera"));
+        return;
+      case "playing":
+        this.#ask({ kind: "keepalive" }, this.#keepaliveMethod, this.#aggregateUri());
+        return;
+      case "closing":
+        this.#end({ kind: "closed" });
+        return;
+      case "ended":
+        return;
+      default:
+        state satisfies never;
+    }
+  }
+
+  #unanswered(method: string): Fault {
+    const { label } = this.#options.address;
+    const seconds = this.#replyTimeoutMs / 1000;
+    const message = `${label} accepted the connection but did not answer ${method} within ${seconds} s`;
+    return new Fault("camera_timeout", message);
+  }
+
+  #fail(fault: Fault): void {
+    this.#end({ kind: "failed", fault });
+  }
+
+  #end(event: ClientEvent): void {
+    this.#state = { at: "ended" };
+    this.#tell(event);
+  }
+
+  #tell(event: ClientEvent): void {
+    this.#out.push({ kind: "event", event });
+  }
+}

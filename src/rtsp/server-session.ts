@@ -1,0 +1,55 @@
+/** One client's session on a server: the tracks it set up of one stream (RFC 2326 section 3.4). */
+import type { TrackPlace, TrackTransport } from "./server-request.ts";
+
+/** Where a track's packets begin, for the RTP-Info header (RFC 2326 section 12.33). */
+export interface TrackStart {
+  readonly control: string;
+  readonly sequence: number;
+  readonly timestamp: number;
+}
+
+export class ServerSession {
+  readonly id: string;
+  readonly path: string;
+  /** The stream's address as the client wrote it, without trailing slash. */
+  readonly base: string;
+  playing = false;
+  readonly #tracks = new Map<string, TrackTransport>();
+
+  /** @param uri the address of the SETUP that begins it, `place` what it names */
+  constructor(id: string, uri: string, place: TrackPlace) {
+    this.id = id;
+    this.path = place.path;
+    const trimmed = uri.replace(/\/+$/, "");
+    this.base = place.control === "" ? trimmed : trimmed.slice(0, -place.control.length - 1);
+  }
+
+  get tracks(): number {
+    return this.#tracks.size;
+  }
+
+  has(control: string): boolean {
+    return this.#tracks.has(control);
+  }
+
+  add(control: string, transport: TrackTransport): void {
+    this.#tracks.set(control, transport);
+  }
+
+  /** Interleaved channels that are taken. */
+  usedChannels(): number[] {
+    return [...this.#tracks.values()].flatMap((transport) =>
+      transport.lower === "tcp" ? transport.channels : [],
+    );
+  }
+
+  /** The RTP-Info header's value. */
+  rtpInfo(starts: readonly TrackStart[]): string {
+    return starts
+      .map(({ control, sequence, timestamp }) => {
+        const url = control === "" ? this.base : `${this.base}/${control}`;
+        return `url=${url};seq=${sequence};rtptime=${timestamp}`;
+      })
+      .join(",");
+  }
+}

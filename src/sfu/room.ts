@@ -1,0 +1,68 @@
+/** The viewers of one stream. */
+import type { Millis } from "../core/units.ts";
+import type { PacketSink } from "../stream/sinks.ts";
+import type { Stream } from "../stream/stream.ts";
+import type { Viewer } from "./viewer.ts";
+
+/** Between two portions for viewers that catch up. */
+export const BURST_INTERVAL_MS = 5;
+/** 52 Mbps: two seconds of 4 Mbps within 160 ms, and no more than Wi-Fi's queues hold at once. */
+const BURST_BYTES = 32 << 10;
+
+export class Room implements PacketSink {
+  readonly stream: Stream;
+  /** When packets last arrived. */
+  arrived: Millis;
+  readonly #flush: () => void;
+  readonly #viewers = new Set<Viewer>();
+  readonly #detach: () => void;
+  /** Packets up to here were announced; later ones are still being written. */
+  #head: number;
+
+  /** @param flush sends what the viewers committed */
+  constructor(stream: Stream, flush: () => void, now: Millis) {
+    this.stream = stream;
+    this.arrived = now;
+    this.#flush = flush;
+    this.#head = stream.ring.head;
+    this.#detach = stream.attachPackets(this);
+  }
+
+  get empty(): boolean {
+    return this.#viewers.size === 0;
+  }
+
+  /** The stream brought packets. What goes wrong for one viewer ends that one only. */
+  packets(_from: number, to: number, now: Millis): void {
+    this.#head = to;
+    this.arrived = now;
+    for (const viewer of this.#viewers) viewer.media(to, now);
+    this.#flush();
+  }
+
+  /** The viewer is ready: it gets the current group of pictures, then what comes. */
+  join(viewer: Viewer, now: Millis): void {
+    this.#viewers.add(viewer);
+    viewer.media(this.#head, now);
+    this.#flush();
+  }
+
+  leave(viewer: Viewer): void {
+    this.#viewers.delete(viewer);
+  }
+
+  /** One portion for everyone who is behind. True while someone still is. */
+  advance(): boolean {
+    let behind = false;
+    for (const viewer of this.#viewers) {
+      if (viewer.advance(this.#head, BURST_BYTES)) behind = true;
+    }
+    this.#flush();
+    return behind;
+  }
+
+  /** Takes no more packets. */
+  close(): void {
+    this.#detach();
+  }
+}

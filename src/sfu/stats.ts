@@ -1,0 +1,58 @@
+/** What the part tells of itself. Counters only grow while it lives. */
+import type { UnixMs } from "../core/units.ts";
+import type { EgressKind } from "./egress.ts";
+
+/** Sums over all viewers, those that left included. */
+export interface SfuTotals {
+  handshakes: number;
+  handshakeFailures: number;
+  nacks: number;
+  retransmitted: number;
+  /** Requests for a keyframe (PLI, FIR): the camera is not asked, they tell of bad networks. */
+  pictureLosses: number;
+  /** Sessions that ended by a broken assumption of ours. */
+  bugs: number;
+}
+
+/** What the viewer reports of its side. */
+export interface ViewerFacts {
+  readonly nacks: number;
+  readonly pictureLosses: number;
+  /** `null` until a report told. */
+  readonly roundTripMs: number | null;
+  /** Of the packets since the last report, in [0, 1); `null` before the first. */
+  readonly lostFraction: number | null;
+  readonly lost: number;
+  readonly jitterMs: number;
+  /** The viewer's own estimate (REMB); `null` when it makes none. */
+  readonly estimatedBitsPerSecond: number | null;
+}
+
+export interface ViewerStats extends ViewerFacts {
+  /** Names the session in the API and grants its end: not for logs. */
+  readonly session: string;
+  readonly camera: string;
+  readonly connected: boolean;
+  /** `waiting`: for a keyframe. `burst`: catching up. */
+  readonly state: "connecting" | "waiting" | "burst" | "live";
+  readonly since: UnixMs;
+  /** From the offer to the first packet of video; `null` before it. */
+  readonly firstMediaMs: number | null;
+  readonly packets: number;
+  /** Of payload. */
+  readonly bytes: number;
+  readonly retransmitted: number;
+}
+
+export interface SfuStats extends Readonly<SfuTotals> {
+  readonly crypto: "ffi" | "node";
+  readonly send: EgressKind;
+  /** Media datagrams, retransmissions included. */
+  readonly packets: number;
+  /** With headers and tags, without UDP and IP. */
+  readonly bytes: number;
+  /** Datagrams that the system did not take. */
+  readonly dropped: number;
+  readonly systemCalls: number;
+  readonly viewers: readonly ViewerStats[];
+}
