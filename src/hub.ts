@@ -151,8 +151,8 @@ export class Hub implements HubForApi, AsyncDisposable {
   processes(): readonly ProcessReport[] {
     const children = [this.#media, this.#bus, ...this.#decode.values()];
     return [
-      { name: "hub", up: true, restarts: 0 },
-      ...children.map(({ name, up, restarts }) => ({ name, up, restarts })),
+      { name: "hub", up: true, pid: process.pid, restarts: 0 },
+      ...children.map(({ name, up, pid, restarts }) => ({ name, up, pid, restarts })),
     ];
   }
 

@@ -1,1 +1,114 @@
-export async function test(_argv: string[]): Promise<number> { return 1; }
+/**
+ * `./onepull test`: everything that says whether this tree is good, for a person and for CI alike.
+ *
+ * @module
+ */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { readArguments } from "../src/cli/arguments.ts";
+import { bringTools, python } from "./tools.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const HELP = `./onepull test [--static] [--only TEXT]
+
+Brings what is missing (Debian packages as root, else it says what to install), then runs:
+types, lint, import directions, dead code, generated documents, unit tests, the Python client's
+tests, and the end-to-end tests on real browsers, cameras and processes.
+
+  --static      only what needs no browser, Python or camera
+  --only TEXT   only steps and test files whose name holds TEXT`;
+/** A step that hangs must not hold up CI for ever; the longest takes a few minutes. */
+const STEP_MAX_MS = 20 * 60_000;
+
+interface Step {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function test(argv: string[]): Promise<number> {
+  const options = readArguments(argv, {
+    static: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    help: { type: "boolean", short: "h" },
+  });
+  if (options.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const lacking = options.static ? [] : bringTools();
+  for (const line of lacking) console.error(`onepull test: ${line}`);
+  if (lacking.length > 0) return 1;
+  const steps = [...staticSteps(), ...(options.static ? [] : realSteps())];
+  const chosen = steps.filter(({ name }) => name.includes(options.only));
+  if (chosen.length === 0) {
+    console.error(`onepull test: no step is called like \`${options.only}\``);
+    return 2;
+  }
+  const failed: string[] = [];
+  for (const step of chosen) if (!(await run(step))) failed.push(step.name);
+  console.log(failed.length === 0 ? "\nall good" : `\nFAILED: ${failed.join(", ")}`);
+  return failed.length === 0 ? 0 : 1;
+}
+
+function staticSteps(): Step[] {
+  const bin = (name: string, ...argv: string[]): string[] => [
+    process.execPath,
+    "x",
+    "--bun",
+    name,
+    ...argv,
+  ];
+  const bun = (...argv: string[]): string[] => [process.execPath, ...argv];
+  return [
+    { name: "lint", argv: bin("biome", "ci", "--error-on-warnings") },
+    { name: "types", argv: bin("tsc") },
+    { name: "types of the web client", argv: bin("tsc", "-p", "clients/web") },
+    { name: "types of browser tests", argv: bin("tsc", "-p", "test/browser") },
+    { name: "dead code", argv: bin("knip") },
+    { name: "tidy", argv: bun("test", "test/tidy.test.ts") },
+    { name: "generated documents", argv: bun("docs/generate.ts", "--check") },
+    { name: "unit tests", argv: bun("test", "./src", "./clients/web") },
+  ];
+}
+
+/** One process per file: a test that leaves something behind disturbs nobody else. */
+function realSteps(): Step[] {
+  const files = readdirSync(join(ROOT, "test/e2e")).filter((name) => name.endsWith(".test.ts"));
+  return [
+    {
+      name: "python client",
+      argv: [python() ?? "python3", "-m", "unittest", "discover", "-s", "clients/python/tests"],
+      env: { PYTHONPATH: join(ROOT, "clients/python/src") },
+    },
+    ...files.sort().map((name) => ({
+      name: `end to end: ${name.replace(".test.ts", "")}`,
+      argv: [process.execPath, "test", `./test/e2e/${name}`],
+    })),
+  ];
+}
+
+async function run({ name, argv, env }: Step): Promise<boolean> {
+  const started = performance.now();
+  const child = Bun.spawn([...argv], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: STEP_MAX_MS,
+    killSignal: "SIGKILL",
+  });
+  const [output, errors] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  const good = child.exitCode === 0;
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${good ? "ok  " : "FAIL"} ${name} (${seconds} s)`);
+  if (!good) console.log(indent(`${output}\n${errors}`));
+  return good;
+}
+
+function indent(text: string): string {
+  return text.trim().replace(/^/gm, "     ");
+}

@@ -8,6 +8,8 @@ import type { Latency } from "../process/protocol.ts";
 export interface ProcessReport {
   readonly name: string;
   readonly up: boolean;
+  /** `null` while it does not run. */
+  readonly pid: number | null;
   readonly restarts: number;
 }
 

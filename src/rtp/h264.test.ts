@@ -85,7 +85,7 @@ const cases: { name: string; packets: Sent[]; verdicts: Verdict[]; want: Stored[
     want: [{ bytes: [0x41, 0x80, 9, 8], flags: FLAG_START | FLAG_MARKER }],
   },
   {
-    name: "CostarHD: a fragment with both start and end",
+    name: "quirk: a fragment with both start and end set (CostarHD)",
     packets: [{ bytes: [0x5c, 0xc1, 0x80, 7], sequence: 1, marker: true }],
     verdicts: [Verdict.Taken],
     want: [{ bytes: [0x41, 0x80, 7], flags: FLAG_START | FLAG_MARKER }],
@@ -144,7 +144,7 @@ const cases: { name: string; packets: Sent[]; verdicts: Verdict[]; want: Stored[
     want: [{ bytes: [0x41, 0x80], flags: FLAG_START | FLAG_MARKER }],
   },
   {
-    name: "the camera numbers anew: two in a row are believed",
+    name: "quirk: sequence numbers start anew within a session",
     packets: [
       { bytes: [0x41, 0x80], sequence: 60_000, marker: true },
       { bytes: [0x41, 0x80], sequence: 40_000, marker: true, timestamp: 1 },
@@ -178,7 +178,7 @@ describe("h264 repacketizer", () => {
     expect(stored(ring)).toEqual(want);
   });
 
-  test("known parameter sets are put in front of a bare keyframe, once", () => {
+  test("quirk: parameter sets in the session description only", () => {
     const { ring, h264 } = fresh();
     h264.offerParameterSets([new Uint8Array([0x67, 1, 2, 3]), new Uint8Array([0x68, 4])]);
     send(h264, { bytes: [0x65, 0x80], sequence: 1 });

@@ -182,7 +182,7 @@ describe("stream", () => {
     expect(units[2]).toMatchObject({ sequence: 2, gapBefore: true, keyframe: true });
   });
 
-  test("a camera whose timestamps jump stays on its timeline", () => {
+  test("quirk: timestamps jump within a session", () => {
     const stream = new Stream();
     const camera = new Camera(stream);
     const { units } = watch(stream);
@@ -192,7 +192,7 @@ describe("stream", () => {
     expect((units[1]!.timestamp - units[0]!.timestamp) >>> 0).toBe(3_600);
   });
 
-  test("units without a marker bit end where the next one starts", () => {
+  test("quirk: no marker bit: a unit ends where the next one starts", () => {
     const stream = new Stream();
     const camera = new Camera(stream);
     const { units } = watch(stream);

@@ -9,7 +9,14 @@ const Health = z
   .object({
     status: z.enum(["ok", "starting"]),
     version: z.string(),
-    processes: z.array(z.object({ name: z.string(), up: z.boolean(), restarts: z.int().min(0) })),
+    processes: z.array(
+      z.object({
+        name: z.string(),
+        up: z.boolean(),
+        pid: z.int().nullable(),
+        restarts: z.int().min(0),
+      }),
+    ),
   })
   .openapi("Health");
 

@@ -1,16 +1,17 @@
 /** `/whep/{camera}`: viewers over WebRTC (draft-ietf-wish-whep). */
-import type { OpenAPIHono } from "@hono/zod-openapi";
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { Fault } from "../../core/fault.ts";
 import type { Latency } from "../../process/protocol.ts";
 import type { Hub } from "../hub.ts";
-import { readText, requireType } from "../responses.ts";
+import { noContent, problems, readText, requireType } from "../responses.ts";
 
 const SDP = "application/sdp";
 /** An offer of today's browsers is 6 KB. */
 const OFFER_BYTES_MAX = 64 << 10;
-const LATENCIES: readonly Latency[] = ["default", "lowest", "smooth"];
+const LATENCIES = ["default", "lowest", "smooth"] as const satisfies readonly Latency[];
 
 export function whepRoutes(app: OpenAPIHono, hub: Hub): void {
+  describe(app);
   app.post("/whep/:camera", async (c) => {
     requireType(c.req.raw, SDP);
     const camera = c.req.param("camera");
@@ -38,4 +39,41 @@ function latencyOf(given: string | undefined): Latency {
   const latency = LATENCIES.find((known) => known === (given ?? "default"));
   if (latency) return latency;
   throw new Fault("request_invalid", `\`latency\` is one of ${LATENCIES.join(", ")}.`);
+}
+
+/** SDP bodies are no JSON that could be checked by a schema, so these routes are described apart. */
+function describe(app: OpenAPIHono): void {
+  const tags = ["whep"];
+  const sdp = { [SDP]: { schema: z.string() } };
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/whep/{camera}",
+    tags,
+    summary: "Watch a camera: an offer in, an answer out",
+    request: {
+      params: z.object({ camera: z.string() }),
+      query: z.object({ latency: z.enum(LATENCIES).optional() }),
+      body: { content: sdp, required: true },
+    },
+    responses: {
+      201: { description: "The answer; `Location` is the session's address.", content: sdp },
+      ...problems(
+        "offer_invalid",
+        "camera_unknown",
+        "camera_not_live",
+        "codec_mismatch",
+        "media_type",
+        "limit_reached",
+        "process_down",
+      ),
+    },
+  });
+  app.openAPIRegistry.registerPath({
+    method: "delete",
+    path: "/whep/{camera}/{session}",
+    tags,
+    summary: "Stop watching",
+    request: { params: z.object({ camera: z.string(), session: z.string() }) },
+    responses: { 200: noContent("The session has ended."), ...problems("session_unknown") },
+  });
 }

@@ -1,0 +1,121 @@
+/**
+ * Runs inside a browser page: joins cameras by WHEP and writes down what is seen. Tests and benches
+ * bundle it and call `window.onepullWatch`.
+ *
+ * @module
+ */
+
+/** One picture that the browser presented. */
+interface Seen {
+  /** Burned-in frame number, `null` when it cannot be read; absent when nobody reads. */
+  readonly frame?: number | null;
+  readonly rtpTimestamp: number;
+  /** `performance.now()` in the callback, and its Unix time in milliseconds. */
+  readonly at: number;
+  readonly unixMs: number;
+}
+
+interface Watched {
+  readonly peer: RTCPeerConnection;
+  readonly video: HTMLVideoElement;
+  readonly location: string;
+  readonly seen: Seen[];
+}
+
+type ReadFrameNumber = (
+  pixels: Uint8ClampedArray,
+  width: number,
+  height: number,
+  stride: number,
+  channels: number,
+) => number | null;
+
+/** Numbers must survive this size; reading a larger one would only cost time. */
+const WIDTH = 640;
+const HEIGHT = 360;
+const JOIN_TIMEOUT_MS = 10_000;
+
+const watched = new Map<string, Watched>();
+
+/**
+ * Joins a camera. Resolves with the milliseconds from this call to the first presented picture.
+ *
+ * @param name under which the other functions know it
+ */
+async function join(name: string, url: string): Promise<number> {
+  const clicked = performance.now();
+  const peer = new RTCPeerConnection();
+  const { receiver } = peer.addTransceiver("video", { direction: "recvonly" });
+  const video = document.createElement("video");
+  video.muted = true;
+  video.autoplay = true;
+  video.width = WIDTH;
+  video.srcObject = new MediaStream([receiver.track]);
+  document.body.append(video);
+  const first = Promise.withResolvers<number>();
+  const timer = setTimeout(() => first.reject(new Error("no picture")), JOIN_TIMEOUT_MS);
+  video.requestVideoFrameCallback(() => first.resolve(performance.now() - clicked));
+  await peer.setLocalDescription(await peer.createOffer());
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/sdp" },
+    body: peer.localDescription?.sdp ?? "",
+  });
+  if (response.status !== 201) throw new Error(`${response.status} ${await response.text()}`);
+  const location = response.headers.get("location") ?? "";
+  watched.set(name, { peer, video, location, seen: [] });
+  await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  return first.promise.finally(() => clearTimeout(timer));
+}
+
+/** Writes down every presented picture from now on; reads its number when given a reader. */
+function record(name: string, reader: ReadFrameNumber | null): void {
+  const { video, seen } = get(name);
+  const canvas = new OffscreenCanvas(WIDTH, HEIGHT);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("no canvas");
+  const each: VideoFrameRequestCallback = (_now, { rtpTimestamp = -1 }) => {
+    const at = performance.now();
+    const unixMs = performance.timeOrigin + at;
+    if (reader) {
+      context.drawImage(video, 0, 0, WIDTH, HEIGHT);
+      const { data } = context.getImageData(0, 0, WIDTH, HEIGHT);
+      const frame = reader(data, WIDTH, HEIGHT, WIDTH * 4, 4);
+      seen.push({ frame, rtpTimestamp, at, unixMs });
+    } else seen.push({ rtpTimestamp, at, unixMs });
+    video.requestVideoFrameCallback(each);
+  };
+  video.requestVideoFrameCallback(each);
+}
+
+/** What was written down since the last call. */
+function taken(name: string): Seen[] {
+  return get(name).seen.splice(0);
+}
+
+/** What the browser counts of its incoming video. */
+async function counts(name: string): Promise<Record<string, number>> {
+  for (const report of (await get(name).peer.getStats()).values()) {
+    if (report.type !== "inbound-rtp") continue;
+    const { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount } = report;
+    return { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount };
+  }
+  return {};
+}
+
+async function leave(name: string): Promise<number> {
+  const { peer, video, location } = get(name);
+  watched.delete(name);
+  const response = await fetch(location, { method: "DELETE" });
+  peer.close();
+  video.remove();
+  return response.status;
+}
+
+function get(name: string): Watched {
+  const found = watched.get(name);
+  if (!found) throw new Error(`${name} was not joined`);
+  return found;
+}
+
+Object.assign(window, { onepullWatch: { join, record, taken, counts, leave } });

@@ -1,0 +1,107 @@
+/** A real Chromium, headless, and pages that watch cameras (test/browser/watch.ts). */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { FRAME_READER_SOURCE } from "../../src/synthetic/pattern.ts";
+
+const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+  // Several pages play at once; those behind the front one must not be throttled.
+  "--disable-background-timer-throttling",
+  "--disable-renderer-backgrounding",
+  "--disable-backgrounding-occluded-windows",
+];
+
+export interface Browser extends AsyncDisposable {
+  readonly context: BrowserContext;
+  /** A page of the hub's origin that can watch cameras. */
+  watcher(hub: string): Promise<Watcher>;
+}
+
+/** One presented picture; `frame` is the burned-in number, where a reader was asked for. */
+export interface Seen {
+  readonly frame?: number | null;
+  readonly rtpTimestamp: number;
+  readonly at: number;
+  readonly unixMs: number;
+}
+
+export async function openBrowser(): Promise<Browser> {
+  const executablePath = CHROMIUM.find((path) => existsSync(path));
+  if (!executablePath) throw new Error("no Chromium: apt-get install chromium");
+  const profile = mkdtempSync(join(tmpdir(), "onepull-chromium-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath,
+    headless: true,
+    args: FLAGS,
+    viewport: { width: 1300, height: 900 },
+  });
+  const script = await bundle();
+  return {
+    context,
+    watcher: async (hub) => {
+      const page = await context.newPage();
+      await page.goto(`${hub}/healthz`);
+      await page.addScriptTag({ content: script });
+      return new Watcher(page, hub);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+async function bundle(): Promise<string> {
+  const entry = join(import.meta.dir, "../browser/watch.ts");
+  const { outputs } = await Bun.build({ entrypoints: [entry], target: "browser", format: "iife" });
+  return (await outputs[0]?.text()) ?? "";
+}
+
+/** A page that watches cameras. Names are the caller's; one page may watch several. */
+export class Watcher {
+  readonly page: Page;
+  readonly #hub: string;
+  constructor(page: Page, hub: string) {
+    this.page = page;
+    this.#hub = hub;
+  }
+
+  /** Milliseconds from the click to the first presented picture. */
+  join(name: string, camera: string, query = ""): Promise<number> {
+    return this.#call<number>("join", name, `${this.#hub}/whep/${camera}${query}`);
+  }
+  /** Writes down every picture from now on, with its burned-in number. */
+  async record(name: string): Promise<void> {
+    const call = `onepullWatch.record(${JSON.stringify(name)}, ${FRAME_READER_SOURCE})`;
+    await this.page.evaluate(call);
+  }
+  /** The same without reading numbers, which costs the browser a few milliseconds each. */
+  async recordTimes(name: string): Promise<void> {
+    await this.page.evaluate(`onepullWatch.record(${JSON.stringify(name)}, null)`);
+  }
+  taken(name: string): Promise<Seen[]> {
+    return this.#call<Seen[]>("taken", name);
+  }
+  counts(name: string): Promise<Record<string, number>> {
+    return this.#call("counts", name);
+  }
+  /** The status of the DELETE. */
+  leave(name: string): Promise<number> {
+    return this.#call<number>("leave", name);
+  }
+
+  #call<T>(method: string, ...given: string[]): Promise<T> {
+    const list = given.map((value) => JSON.stringify(value)).join(", ");
+    return this.page.evaluate<T>(`onepullWatch.${method}(${list})`);
+  }
+}
