@@ -1,1 +1,3 @@
-export async function bench(_argv: string[]): Promise<number> { return 1; }
+export async function bench(_argv: string[]): Promise<number> {
+  return 1;
+}

@@ -133,6 +133,14 @@ export class LightViewer {
     this.#send(datagram);
   }
 
+  /** Goes on from another port, as after a change of network. */
+  async move(): Promise<void> {
+    const before = this.#socket;
+    this.#socket = await this.#open(this.answer?.address ?? "");
+    before?.close();
+    this.#check();
+  }
+
   /** Stops at once, without a word to the other side. Idempotent. */
   close(): void {
     if (this.#checks !== null) clearInterval(this.#checks);
@@ -150,14 +158,7 @@ export class LightViewer {
     const offer = writeLightOffer({ ufrag: this.#ufrag, password, fingerprint, retransmission });
     const answer = readLightAnswer(await exchange(offer));
     this.answer = answer;
-    const hostname = answer.address.includes(":") ? "::1" : "127.0.0.1";
-    this.#socket = await Bun.udpSocket({
-      hostname,
-      port: 0,
-      socket: { data: (_socket, datagram) => this.#receive(datagram), error() {} },
-    });
-    const descriptor = findDescriptor(hostname, this.#socket.port);
-    if (descriptor >= 0) prepareDescriptor(descriptor);
+    this.#socket = await this.#open(answer.address);
     const deadline = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => deadline.reject(new Error("the hub does not answer")),
@@ -174,6 +175,19 @@ export class LightViewer {
       clearTimeout(timer);
     }
     this.connectMs = monotonicMs() - this.#started;
+  }
+
+  /** A socket that reaches the hub's address, on this machine. */
+  async #open(hub: string): Promise<Bun.udp.Socket<"buffer">> {
+    const hostname = hub.includes(":") ? "::1" : "127.0.0.1";
+    const socket = await Bun.udpSocket({
+      hostname,
+      port: 0,
+      socket: { data: (_socket, datagram) => this.#receive(datagram), error() {} },
+    });
+    const descriptor = findDescriptor(hostname, socket.port);
+    if (descriptor >= 0) prepareDescriptor(descriptor);
+    return socket;
   }
 
   #check(): void {

@@ -3,7 +3,7 @@ import { createSocket } from "node:dgram";
 import { Secret } from "../core/secret.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import { Stream } from "../stream/stream.ts";
-import { type CameraOptions, TestCamera, until, VIDEO } from "./camera.rig.ts";
+import { type CameraOptions, TestCamera, until, VIDEO } from "./fixtures/camera.ts";
 import { Pull, type PullOptions } from "./ingest.ts";
 import { hash } from "./primitives.ts";
 import type { PullTiming } from "./timing.ts";
@@ -13,7 +13,7 @@ const FAST: Partial<PullTiming> = {
   replyMs: 300,
   firstPacketMs: 300,
   keyframeMs: 300,
-  stallMs: 200,
+  stallMs: 2_000,
   reportMs: 30,
   lost: { firstMs: 10, maxMs: 50 },
   refused: { firstMs: 20, maxMs: 50 },
@@ -236,7 +236,7 @@ describe("what is no camera", () => {
   test("silence", async () => {
     const { code, message } = await pull(server(() => {})).failure();
     expect(code).toBe("camera_timeout");
-    expect(message).toContain("accepted the connection but did not answer OPTIONS");
+    expect(message).toContain("is connected but did not answer OPTIONS");
   });
 
   test("a door that is closed at once: never tried in a tight loop", async () => {
@@ -276,7 +276,8 @@ describe("a camera that stops", () => {
     "it sends nothing more over %s: stalled",
     async (transport) => {
       const cam = camera();
-      const { live, failure, pull: p } = pull(cam.source(), { transport });
+      const timing = { ...FAST, stallMs: 200 };
+      const { live, failure, pull: p } = pull(cam.source(), { transport, timing });
       await live();
       cam.sends = "nothing";
       const { code, message } = await failure();

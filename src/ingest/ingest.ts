@@ -30,6 +30,7 @@ const REFUSALS: readonly FaultCode[] = [
   "request_invalid",
 ];
 
+/** What a pull is made of. */
 export interface PullOptions {
   /** Names the camera in the log. */
   readonly camera: string;
@@ -47,6 +48,7 @@ export interface PullOptions {
   readonly timing?: Partial<PullTiming>;
 }
 
+/** One camera's pull. Owns its connections; the stream is the caller's. */
 export class Pull implements AsyncDisposable {
   readonly counters: PullCounters = {
     attempts: 0,

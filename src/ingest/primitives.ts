@@ -3,6 +3,7 @@ import type { Hash } from "../rtsp/digest.ts";
 
 const NAMES = { MD5: "md5", "SHA-256": "sha256" } as const;
 
+/** MD5 is what cameras speak; it protects nothing else here. */
 export const hash: Hash = (algorithm, text) =>
   new Bun.CryptoHasher(NAMES[algorithm]).update(text).digest("hex");
 

@@ -44,6 +44,7 @@ export interface PullCounters {
   bugs: number;
 }
 
+/** What a session is made of. */
 export interface SessionOptions {
   readonly address: RtspAddress;
   readonly transport: "tcp" | "udp";
@@ -61,6 +62,7 @@ const PAYLOAD_TYPES = 128;
 /** How long the wall clock may be off after it was set; also how often it is looked at. */
 const WALL_CLOCK_INTERVAL_MS = 1_000;
 
+/** Runs once. Owns its sockets and timers, and frees them whatever ends it. */
 export class Session {
   /** Packets of the track that were handed to the stream. */
   packets = 0;
@@ -189,7 +191,8 @@ export class Session {
       if (out.kind === "send") this.#write(out.bytes);
       else if (out.kind === "event") this.#event(out.event);
       else {
-        this.#wake(Math.min(out.until, this.#watch.deadline, this.#reportAt));
+        const media = this.#closing ? Number.POSITIVE_INFINITY : this.#watch.deadline;
+        this.#wake(Math.min(out.until, media, this.#reportAt));
         return;
       }
     }

@@ -1,6 +1,7 @@
 /** How long a pull waits for what, in milliseconds. Tests shorten it; nothing else does. */
 import type { BackoffLimits } from "../core/backoff.ts";
 
+/** Each is a deadline or an interval of one pull. */
 export interface PullTiming {
   /** For the TCP connection. */
   readonly connectMs: number;
@@ -22,6 +23,7 @@ export interface PullTiming {
   readonly refused: BackoffLimits;
 }
 
+/** What holds outside tests. */
 export const PULL_TIMING: PullTiming = {
   // A SYN that is lost once is repeated after 1 s, twice after 3 s.
   connectMs: 5_000,

@@ -35,6 +35,7 @@ export interface Remote {
   readonly ports: Pair | null;
 }
 
+/** Owns both sockets. */
 export class UdpTrack implements Disposable {
   /** Packets from addresses that are not the camera's. */
   strangers = 0;

@@ -11,6 +11,7 @@ type State =
   | { readonly at: "headless"; readonly deadline: Millis }
   | { readonly at: "live" };
 
+/** Has no timer: `deadline` says when to `check`. */
 export class MediaWatch {
   readonly #timing: PullTiming;
   readonly #label: string;

@@ -31,14 +31,6 @@ class FakeKernel {
   }
 
   sendmmsg(_descriptor: number, headers: Pointer, count: number): number {
-    return this.#send(headers, count);
-  }
-
-  errno(): number {
-    return this.#failure;
-  }
-
-  #send(headers: number, count: number): number {
     const answer = this.#answers.shift() ?? { take: count };
     if ("fail" in answer) {
       this.#failure = answer.fail;
@@ -46,6 +38,10 @@ class FakeKernel {
     }
     for (let i = 0; i < answer.take; i++) this.messages.push(readMessage(headers + i * 64));
     return answer.take;
+  }
+
+  errno(): number {
+    return this.#failure;
   }
 }
 

@@ -171,7 +171,7 @@ export class DatagramBatch {
   readonly arena = new Pinned(ARENA_BYTES);
   readonly counters: BatchCounters = { packets: 0, bytes: 0, dropped: 0, systemCalls: 0 };
   /** False for good as soon as the system refuses a run (old kernel, no checksum offload). */
-  segmentation: boolean;
+  segmentation = true;
 
   readonly #calls: SendCalls;
   readonly #descriptor: number;
@@ -192,11 +192,9 @@ export class DatagramBatch {
   #runSegments = 0;
   #runClosed = false;
 
-  /** @param segmentation false sends each datagram as its own message */
-  constructor(calls: SendCalls, descriptor: number, segmentation = true) {
+  constructor(calls: SendCalls, descriptor: number) {
     this.#calls = calls;
     this.#descriptor = descriptor;
-    this.segmentation = segmentation;
     for (let i = 0; i < MESSAGES_MAX; i++) this.#prepare(i);
   }
 

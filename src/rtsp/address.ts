@@ -18,7 +18,7 @@ export interface RtspAddress {
 }
 
 /** RFC 2326 section 3.2. */
-export const RTSP_PORT = 554;
+const RTSP_PORT = 554;
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//;
 // Host names are wider than DNS allows: underscores are common in home networks.

@@ -26,6 +26,7 @@ export type ClientEvent =
   /** The camera took leave, or was waited for long enough. Nothing comes after this. */
   | { readonly kind: "closed" };
 
+/** What a client is made of. */
 export interface ClientOptions {
   readonly now: Millis;
   readonly address: RtspAddress;

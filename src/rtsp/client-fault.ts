@@ -52,3 +52,15 @@ export function nothingToForward({ label }: RtspAddress, offered: SessionDescrip
   const message = `${label} offers ${offeredBy(offered)}; only H264 video can be forwarded: set the camera to H.264`;
   return new Fault("track_unsupported", message);
 }
+
+/** The camera took a request and said nothing. */
+export function unanswered({ label }: RtspAddress, method: string, waitedMs: number): Fault {
+  const seconds = waitedMs / 1000;
+  const message = `${label} is connected but did not answer ${method} within ${seconds} s`;
+  return new Fault("camera_timeout", message);
+}
+
+/** The camera does not know the session any more. */
+export function sessionEnded({ label }: RtspAddress): Fault {
+  return new Fault("camera_closed", `${label} ended the session`);
+}

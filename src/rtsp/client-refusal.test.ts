@@ -1,5 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { ClientRig, camera, digest, goodCamera, reply, SDP, source } from "./client.rig.ts";
+import {
+  ClientRig,
+  camera,
+  digest,
+  goodCamera,
+  reply,
+  SDP,
+  source,
+} from "./fixtures/client-rig.ts";
 import { type Request, writeRequest } from "./message.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

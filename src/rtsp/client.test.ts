@@ -1,6 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ClientRig, camera, digest, goodCamera, reply, SDP, source } from "./client.rig.ts";
+import {
+  ClientRig,
+  camera,
+  digest,
+  goodCamera,
+  reply,
+  SDP,
+  source,
+} from "./fixtures/client-rig.ts";
 import { writeRequest, writeResponse } from "./message.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -127,6 +135,19 @@ describe("sessions", () => {
     );
     expect(rig.now).toBe(40_000);
     expect(rig.fault).toMatchObject({ code: "camera_timeout" });
+  });
+
+  test("a camera that answers nothing while it sends is alive", () => {
+    const rig = new ClientRig(
+      camera((r, self) => {
+        if (r.method !== "GET_PARAMETER") return undefined;
+        self.now += 1;
+        self.inject(packet);
+        return null;
+      }),
+    ).run(600_000);
+    expect(rig.fault).toBeNull();
+    expect(rig.methods.length).toBeGreaterThan(10);
   });
 
   test("a session that the camera forgot is a fault", () => {

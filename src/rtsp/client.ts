@@ -15,10 +15,13 @@ import type { ClientEvent, ClientOptions } from "./client-event.ts";
 import {
   nothingToForward,
   refused,
+  sessionEnded,
   transportRefused,
+  unanswered,
   unauthorized,
   unknownAuthentication,
 } from "./client-fault.ts";
+import { readSession } from "./client-session.ts";
 import { agreedBy, chooseTracks, type WantedTrack, wantedTransport } from "./client-track.ts";
 import { baseUri, controlUri } from "./control.ts";
 import { Authorizer } from "./digest.ts";
@@ -36,12 +39,6 @@ import { type Pair, writeTransport } from "./transport.ts";
 
 /** Cameras answer within milliseconds, those that start an encoder for it within seconds. */
 const REPLY_TIMEOUT_MS = 10_000;
-/** RFC 2326 section 12.37: the session timeout of servers that state none. */
-const SESSION_TIMEOUT_MS = 60_000;
-/** Cameras that state hours would be asked too seldom to notice that they are gone. */
-const KEEPALIVE_INTERVAL_MS_MAX = 60_000;
-/** Cameras that state a second, or nonsense, would be asked without a pause. */
-const KEEPALIVE_INTERVAL_MS_MIN = 1_000;
 /** Saying goodbye is a courtesy; closing must not wait for a camera that is gone. */
 const TEARDOWN_TIMEOUT_MS = 500;
 
@@ -78,6 +75,7 @@ interface Presentation {
   readonly base: string;
 }
 
+/** One connection's engine; asks for OPTIONS as soon as it is made. */
 export class RtspClient implements Engine<ClientEvent> {
   readonly #options: ClientOptions;
   readonly #authorizer: Authorizer | null;
@@ -85,10 +83,11 @@ export class RtspClient implements Engine<ClientEvent> {
   readonly #out: Output<ClientEvent>[] = [];
   #state: State = { at: "ended" };
   #now: Millis;
+  /** When a packet last came on the connection. */
+  #packetAt: Millis = Number.NEGATIVE_INFINITY;
   #cseq = 0;
   #presentation: Presentation | null = null;
-  #session: string | null = null;
-  #keepaliveMs = SESSION_TIMEOUT_MS / 2;
+  #session = readSession(null);
   #keepaliveMethod: "GET_PARAMETER" | "OPTIONS" = "OPTIONS";
 
   constructor(options: ClientOptions) {
@@ -100,7 +99,9 @@ export class RtspClient implements Engine<ClientEvent> {
       user === null || password === null ? null : new Authorizer({ user, password, hash, cnonce });
     this.#reader = new RtspReader(
       (channel, buffer, start, end) => {
-        if (this.#state.at !== "ended") options.sink(channel, buffer, start, end);
+        if (this.#state.at === "ended") return;
+        this.#packetAt = this.#now;
+        options.sink(channel, buffer, start, end);
       },
       (message) => this.#received(message),
     );
@@ -131,7 +132,7 @@ export class RtspClient implements Engine<ClientEvent> {
     const { at } = this.#state;
     if (at === "ended" || at === "closing") return;
     this.#now = now;
-    if (this.#session === null) {
+    if (this.#session.id === null) {
       this.#end({ kind: "closed" });
       return;
     }
@@ -273,7 +274,9 @@ export class RtspClient implements Engine<ClientEvent> {
 
   #onSetup(index: number, response: Response): void {
     const { address, transport: lower } = this.#options;
-    this.#keepSession(response.headers.get("Session"));
+    // Further tracks join the session of the first, whether their responses say so or not.
+    const session = response.headers.get("Session");
+    if (session !== null || index === 0) this.#session = readSession(session);
     const { track, count } = this.#track(index);
     const transport = agreedBy(response, index, lower);
     if (transport === null) {
@@ -285,29 +288,24 @@ export class RtspClient implements Engine<ClientEvent> {
     else this.#ask({ kind: "play" }, "PLAY", this.#aggregateUri(), [["Range", "npt=0.000-"]]);
   }
 
-  #keepSession(header: string | null): void {
-    if (header === null) return;
-    this.#session = header.split(";")[0]?.trim() || null;
-    const seconds = Number(/;\s*timeout\s*=\s*"?(\d+)/i.exec(header)?.[1] ?? 0);
-    const timeoutMs = seconds > 0 ? seconds * 1000 : SESSION_TIMEOUT_MS;
-    const half = Math.min(timeoutMs / 2, KEEPALIVE_INTERVAL_MS_MAX);
-    this.#keepaliveMs = Math.max(half, KEEPALIVE_INTERVAL_MS_MIN);
+  #onPlay(): void {
+    this.#rest();
+    this.#tell({ kind: "playing" });
   }
 
-  #onPlay(): void {
-    this.#state = { at: "playing", deadline: this.#now + this.#keepaliveMs };
-    this.#tell({ kind: "playing" });
+  /** Nothing to ask until the next keepalive. */
+  #rest(): void {
+    this.#state = { at: "playing", deadline: this.#now + this.#session.keepaliveMs };
   }
 
   #onKeepalive(method: string, { status }: Response): void {
     if (status === 454) {
-      const { label } = this.#options.address;
-      this.#fail(new Fault("camera_closed", `${label} ended the session`));
+      this.#fail(sessionEnded(this.#options.address));
       return;
     }
     // Any answer is a sign of life; some cameras list GET_PARAMETER and refuse it all the same.
     if (status >= 400 && method === "GET_PARAMETER") this.#keepaliveMethod = "OPTIONS";
-    this.#state = { at: "playing", deadline: this.#now + this.#keepaliveMs };
+    this.#rest();
   }
 
   #track(index: number): { track: WantedTrack; base: string; count: number } {
@@ -342,7 +340,7 @@ export class RtspClient implements Engine<ClientEvent> {
       ["CSeq", String(++this.#cseq)],
       ["User-Agent", "onepull"],
     ];
-    if (this.#session !== null) all.push(["Session", this.#session]);
+    if (this.#session.id !== null) all.push(["Session", this.#session.id]);
     if (authorization !== null) all.push(["Authorization", authorization]);
     this.#out.push({ kind: "send", bytes: writeRequest(method, uri, [...all, ...fields]) });
   }
@@ -356,7 +354,7 @@ export class RtspClient implements Engine<ClientEvent> {
     if (this.#now < this.#deadline()) return;
     switch (state.at) {
       case "waiting":
-        this.#fail(this.#unanswered(state.pending.method));
+        this.#unanswered(state.pending, state.deadline);
         return;
       case "binding":
         this.#fail(new Fault("internal", "no UDP ports were bound for a camera"));
@@ -374,11 +372,11 @@ export class RtspClient implements Engine<ClientEvent> {
     }
   }
 
-  #unanswered(method: string): Fault {
-    const { label } = this.#options.address;
-    const seconds = this.#replyTimeoutMs / 1000;
-    const message = `${label} accepted the connection but did not answer ${method} within ${seconds} s`;
-    return new Fault("camera_timeout", message);
+  #unanswered({ step, method }: Pending, deadline: Millis): void {
+    // Some cameras answer nothing while they send; what they send is a sign of life as well.
+    const sends = step.kind === "keepalive" && this.#packetAt > deadline - this.#replyTimeoutMs;
+    if (sends) this.#rest();
+    else this.#fail(unanswered(this.#options.address, method, this.#replyTimeoutMs));
   }
 
   #fail(fault: Fault): void {

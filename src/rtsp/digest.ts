@@ -6,6 +6,7 @@
  */
 import type { Secret } from "../core/secret.ts";
 
+/** What Digest is spoken with. */
 export type HashAlgorithm = "MD5" | "SHA-256";
 
 /** Digest of the text's UTF-8 bytes, in lower-case hex. */

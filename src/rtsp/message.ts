@@ -62,6 +62,7 @@ export type MessageHead = RequestHead | ResponseHead;
 export type Request = RequestHead & { readonly body: Uint8Array };
 /** A response. The body is the receiver's own copy; empty when there was none. */
 export type Response = ResponseHead & { readonly body: Uint8Array };
+/** What either side may send at any time. */
 export type Message = Request | Response;
 
 /** One header field to write. */
@@ -182,6 +183,6 @@ const REASONS: Readonly<Record<number, string>> = {
 };
 
 /** The phrase for a status code (RFC 2326 section 7.1.1). */
-export function reasonOf(status: number): string {
+function reasonOf(status: number): string {
   return REASONS[status] ?? "Unknown";
 }

@@ -39,6 +39,7 @@ interface PendingBody {
   readonly bodyBytes: number;
 }
 
+/** One connection's reader. */
 export class RtspReader {
   readonly #onPacket: PacketSink;
   readonly #onMessage: (message: Message) => void;

@@ -18,7 +18,7 @@ export interface Format {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-export type Direction = "sendrecv" | "sendonly" | "recvonly" | "inactive";
+type Direction = "sendrecv" | "sendonly" | "recvonly" | "inactive";
 
 /** One medium: what RTSP sets up as a track. */
 export interface Media {
@@ -33,6 +33,7 @@ export interface Media {
   readonly direction: Direction;
 }
 
+/** What a description says, as far as RTSP uses it. */
 export interface SessionDescription {
   readonly name: string;
   /** The session's own control attribute, as written; `null` when missing. */

@@ -35,6 +35,7 @@ export type ServerEvent =
       readonly message: string;
     };
 
+/** What a server connection is made of. */
 export interface ServerOptions {
   /** When the connection was accepted. */
   readonly now: Millis;

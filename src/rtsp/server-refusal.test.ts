@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Rig, TCP, URI } from "./server.rig.ts";
+import { Rig, TCP, URI } from "./fixtures/server-rig.ts";
 
 describe("refusals", () => {
   const cases: [name: string, want: number, ask: (rig: Rig) => number][] = [

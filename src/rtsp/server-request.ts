@@ -13,6 +13,7 @@ export const SERVED_METHODS = [
   "SET_PARAMETER",
   "TEARDOWN",
 ] as const;
+/** One of them. */
 export type ServedMethod = (typeof SERVED_METHODS)[number];
 
 /** Methods that RTSP knows and this server does not take. */
@@ -24,6 +25,7 @@ export interface Refusal {
   readonly fields?: readonly Field[];
 }
 
+/** The method when it is served, else `null`. Names mind case (RFC 2326 section 6.1). */
 export function servedMethod(method: string): ServedMethod | null {
   return SERVED_METHODS.find((served) => served === method) ?? null;
 }

@@ -8,6 +8,7 @@ export interface TrackStart {
   readonly timestamp: number;
 }
 
+/** Begins with the first SETUP; the connection ends it. */
 export class ServerSession {
   readonly id: string;
   readonly path: string;

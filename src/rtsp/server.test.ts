@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Secret } from "../core/secret.ts";
 import { Authorizer, type Hash } from "./digest.ts";
+import { Rig, sdp, TCP, URI } from "./fixtures/server-rig.ts";
 import { writeInterleavedHeader } from "./interleaved.ts";
 import { writeRequest } from "./message.ts";
-import { Rig, sdp, TCP, URI } from "./server.rig.ts";
 import { SESSION_TIMEOUT_MS } from "./server.ts";
 
 const hash: Hash = (algorithm, text) =>

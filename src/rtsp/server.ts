@@ -54,6 +54,7 @@ type State =
     }
   | { readonly at: "closed" };
 
+/** One connection's engine. */
 export class ServerConnection implements Engine<ServerEvent> {
   readonly #options: ServerOptions;
   readonly #challenger: Challenger | null;

@@ -34,6 +34,7 @@ import {
   type SrtpProfile,
   saltBytes,
 } from "../rtc/srtp.ts";
+import { quickenKeyExchange } from "./x25519.ts";
 
 /** The hub's certificate, made at start-up; viewers know it by its fingerprint. */
 export interface DtlsIdentity {
@@ -46,6 +47,7 @@ export interface DtlsIdentity {
 
 /** Makes a self-signed ECDSA certificate (RFC 8827 section 6.5). */
 export async function createIdentity(): Promise<DtlsIdentity> {
+  quickenKeyExchange();
   const made = await CipherContext.createSelfSignedCertificateWithKey(
     { signature: SignatureAlgorithm.ecdsa_3, hash: HashAlgorithm.sha256_4 },
     NamedCurveAlgorithm.secp256r1_23,

@@ -16,7 +16,7 @@ import type { Stream } from "../stream/stream.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createIdentity, type DtlsIdentity } from "./dtls.ts";
 import { kindOf } from "./egress.ts";
-import { nodeProtection, openProtection, type Protection } from "./protect.ts";
+import { openProtection, type Protection } from "./protect.ts";
 import { BURST_INTERVAL_MS, Room } from "./room.ts";
 import type { SenderOptions } from "./sender.ts";
 import { type MediaSocket, openSockets, type Path, pathKey } from "./sockets.ts";
@@ -39,8 +39,10 @@ export interface SfuOptions {
   /** Media port on all of them; 0 for any. */
   readonly port: number;
   readonly log: Log;
-  /** False: node:crypto and Bun's socket, whatever the system has. */
-  readonly native?: boolean;
+  /** False sends by Bun's socket, whatever the system has. */
+  readonly batches?: boolean;
+  /** How packets are protected; the fastest way that works here unless given. */
+  readonly protection?: Protection;
   /** Cryptographically random bytes. */
   readonly random?: (length: number) => Uint8Array;
   readonly now?: () => Millis;
@@ -87,7 +89,7 @@ export class Sfu implements AsyncDisposable {
     this.#now = options.now ?? monotonicMs;
     this.#wall = options.wall ?? unixMs;
     this.#identity = identity;
-    this.#protection = options.native === false ? nodeProtection : openProtection();
+    this.#protection = options.protection ?? openProtection();
     this.#host = {
       identity,
       protection: this.#protection,
@@ -103,8 +105,8 @@ export class Sfu implements AsyncDisposable {
   /** Opens the media port. Whoever opens closes. */
   static async open(options: SfuOptions): Promise<Sfu> {
     const sfu = new Sfu(options, await createIdentity());
-    const { addresses, port, native = true } = options;
-    sfu.#sockets = await openSockets({ addresses, port, native }, (socket, datagram, from, port) =>
+    const { addresses, port, batches = true } = options;
+    sfu.#sockets = await openSockets({ addresses, port, batches }, (socket, datagram, from, port) =>
       sfu.#receive(socket, datagram, from, port),
     );
     sfu.#ticks = setInterval(() => sfu.#tick(), TICK_INTERVAL_MS);

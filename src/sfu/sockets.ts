@@ -15,26 +15,34 @@ export type DatagramListener = (
 /** Attempts to find a port that is free on every address, when any will do. */
 const PORT_ATTEMPTS_MAX = 8;
 
+/** What a viewer is reached by. */
+export interface MediaPort {
+  readonly address: string;
+  /** For media. */
+  readonly egress: Egress;
+  /** For control traffic: sends one datagram now, or loses it. */
+  send(datagram: Uint8Array, to: TransportAddress): void;
+}
+
 /** One address of the media port. */
-export class MediaSocket {
+export class MediaSocket implements MediaPort {
   readonly address: string;
   readonly port: number;
-  /** For media; control traffic goes by `send`. */
   readonly egress: Egress;
   /** Datagrams that could not be sent by `send`. */
   sendErrors = 0;
   readonly #socket: Bun.udp.Socket<"buffer">;
 
-  constructor(socket: Bun.udp.Socket<"buffer">, address: string, native: boolean) {
+  constructor(socket: Bun.udp.Socket<"buffer">, address: string, batches: boolean) {
     this.#socket = socket;
     this.address = address;
     this.port = socket.port;
     const descriptor = libc === null ? -1 : findDescriptor(address, socket.port);
     if (descriptor >= 0) prepareDescriptor(descriptor);
-    this.egress = (native ? openBatch(descriptor) : null) ?? new SocketEgress(socket);
+    this.egress = (batches ? openBatch(descriptor) : null) ?? new SocketEgress(socket);
   }
 
-  /** Sends one datagram now. A full buffer or an unreachable peer loses it, and is counted. */
+  /** A full buffer or an unreachable peer loses the datagram, which is counted. */
   send(datagram: Uint8Array, to: TransportAddress): void {
     try {
       if (!this.#socket.send(datagram, to.port, to.address)) this.sendErrors++;
@@ -54,7 +62,7 @@ export interface SocketOptions {
   /** 0: any that is free on all of them. */
   readonly port: number;
   /** False sends by Bun's socket alone. */
-  readonly native: boolean;
+  readonly batches: boolean;
 }
 
 /** Opens all addresses on one port, or none. */
@@ -72,13 +80,13 @@ export async function openSockets(
 }
 
 async function openAll(
-  { addresses, port, native }: SocketOptions,
+  { addresses, port, batches }: SocketOptions,
   listener: DatagramListener,
 ): Promise<readonly MediaSocket[]> {
   using stack = new DisposableStack();
   const sockets: MediaSocket[] = [];
   for (const address of addresses) {
-    const socket = await openOne(address, sockets[0]?.port ?? port, native, listener);
+    const socket = await openOne(address, sockets[0]?.port ?? port, batches, listener);
     stack.defer(() => socket.close());
     sockets.push(socket);
   }
@@ -89,7 +97,7 @@ async function openAll(
 async function openOne(
   address: string,
   port: number,
-  native: boolean,
+  batches: boolean,
   listener: DatagramListener,
 ): Promise<MediaSocket> {
   let media: MediaSocket | null = null;
@@ -106,19 +114,19 @@ async function openOne(
       },
     },
   });
-  media = new MediaSocket(socket, address, native);
+  media = new MediaSocket(socket, address, batches);
   return media;
 }
 
 /** The two ends of a viewer's way, nominated by its ICE checks. */
 export interface Path {
-  readonly socket: MediaSocket;
+  readonly socket: MediaPort;
   readonly to: Destination;
   /** Equal for equal ends. */
   readonly key: string;
 }
 
 /** Names a path without making it. */
-export function pathKey(socket: MediaSocket, address: string, port: number): string {
+export function pathKey(socket: MediaPort, address: string, port: number): string {
   return `${socket.address}|${address}|${port}`;
 }

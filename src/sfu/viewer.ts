@@ -18,7 +18,7 @@ import { aesBlock, hmacSha1 } from "./primitives.ts";
 import type { Protection } from "./protect.ts";
 import type { Room } from "./room.ts";
 import { Sender, type SenderOptions } from "./sender.ts";
-import { type MediaSocket, type Path, pathKey } from "./sockets.ts";
+import { type MediaPort, type Path, pathKey } from "./sockets.ts";
 import { SrtcpReceiver, SrtcpSender } from "./srtcp.ts";
 import type { SfuTotals, ViewerStats } from "./stats.ts";
 
@@ -110,7 +110,7 @@ export class Viewer {
   }
 
   /** Takes a STUN message whose username names this session. */
-  check(socket: MediaSocket, datagram: Uint8Array, message: StunMessage, from: TransportAddress) {
+  check(socket: MediaPort, datagram: Uint8Array, message: StunMessage, from: TransportAddress) {
     this.#guard(() => {
       const key = pathKey(socket, from.address, from.port);
       const reply = this.#ice.handle(datagram, message, from, key, this.#host.now());

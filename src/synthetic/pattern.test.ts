@@ -138,7 +138,7 @@ describe("readFrameNumber", () => {
 
   const python = Bun.which("python3", { PATH: "/usr/bin:/usr/local/bin" });
   const numpy = python !== null && Bun.spawnSync([python, "-c", "import numpy"]).success;
-  test.skipIf(!numpy)("agrees with test/pattern.py (skipped without numpy)", () => {
+  test.skipIf(!numpy)("agrees with test/python/pattern.py (skipped without numpy)", () => {
     const program = `
 import sys; sys.path.insert(0, sys.argv[1])
 import numpy, pattern

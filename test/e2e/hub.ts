@@ -11,6 +11,7 @@ const READY_MAX_MS = 30_000;
 
 export interface HubProcess extends AsyncDisposable {
   readonly process: Bun.Subprocess;
+  readonly instance: string;
   readonly http: string;
   /** ZeroMQ endpoint of its frame bus. */
   readonly framebus: string;
@@ -25,11 +26,18 @@ export type CameraMap = Readonly<Record<string, string | Readonly<Record<string,
 
 let instances = 0;
 
-/** Starts a hub with these cameras, and waits until all of it is up. */
-export async function startHub(cameras: CameraMap): Promise<HubProcess> {
+/**
+ * Starts a hub with these cameras, and waits until all of it is up.
+ *
+ * @param place of another hub that has ended; a new one unless given
+ */
+export async function startHub(
+  cameras: CameraMap,
+  place?: Pick<HubProcess, "instance" | "runtimeDir">,
+): Promise<HubProcess> {
   const folder = mkdtempSync(join(tmpdir(), "onepull-e2e-"));
-  const instance = `e2e-${process.pid}-${instances++}`;
-  const runtimeDir = join(folder, "run");
+  const instance = place?.instance ?? `e2e-${process.pid}-${instances++}`;
+  const runtimeDir = place?.runtimeDir ?? join(folder, "run");
   const config = {
     instance,
     data: join(folder, "data"),
@@ -57,6 +65,7 @@ export async function startHub(cameras: CameraMap): Promise<HubProcess> {
   await until("the hub is ready", async () => (await fetch(`${http}/readyz`)).ok, READY_MAX_MS);
   return {
     process: child,
+    instance,
     http,
     framebus: `ipc://${join(runtimeDir, "frames")}`,
     shmDir: join("/dev/shm", `onepull-${instance}`),

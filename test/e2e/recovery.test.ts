@@ -1,0 +1,108 @@
+// Killing parts: whoever does not depend on them notices nothing, everyone else is back by itself.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Page } from "playwright-core";
+import { freePort } from "../../src/process/ports.ts";
+import { type Browser, openBrowser } from "./browser.ts";
+import { openCameras, type TestCameras } from "./cameras.ts";
+import { type HubProcess, pidOf, startHub, until, untilState } from "./hub.ts";
+import { subscribe } from "./worker.ts";
+
+const stack = new AsyncDisposableStack();
+let cameras: TestCameras;
+let hub: HubProcess;
+let browser: Browser;
+let port = 0;
+
+beforeAll(async () => {
+  port = await freePort("tcp");
+  cameras = await openCameras(2, ["--port", String(port)]);
+  hub = stack.use(await startHub(cameras.sources));
+  browser = stack.use(await openBrowser());
+  await untilState(hub, "demo-1", "live", 10_000);
+  await untilState(hub, "demo-2", "live", 10_000);
+}, 200_000);
+afterAll(async () => {
+  await stack.disposeAsync();
+  await cameras[Symbol.asyncDispose]();
+});
+
+/** Notes when the dashboard's tile of this camera presents a picture, whatever its source. */
+async function watchTile(page: Page, camera: string): Promise<void> {
+  await page.waitForSelector(`[data-camera=${camera}] video`);
+  await page.evaluate(`{
+    const video = document.querySelector("[data-camera=${camera}] video");
+    window.presented = [];
+    const each = () => { window.presented.push(performance.now()); video.requestVideoFrameCallback(each); };
+    video.requestVideoFrameCallback(each);
+  }`);
+}
+
+/** Pictures presented later than `after` milliseconds from now on the page's clock. */
+async function untilPictures(page: Page, count: number, timeoutMs: number): Promise<number> {
+  const started = performance.now();
+  await page.evaluate("window.presented.length = 0");
+  const have = () => page.evaluate<number>("window.presented.length");
+  await until(`${count} pictures`, async () => (await have()) >= count, timeoutMs);
+  return performance.now() - started;
+}
+
+describe("recovery", () => {
+  test("decode killed: viewers notice nothing, workers have frames within 3 s", async () => {
+    await using worker = subscribe(hub.framebus, ["demo-1"]);
+    await worker.next(15_000);
+    const watcher = await browser.watcher(hub.http);
+    await watcher.join("v", "demo-1");
+    await Bun.sleep(1_500);
+    const before = await watcher.counts("v");
+    const started = performance.now();
+    process.kill(await pidOf(hub, "decode-0"), "SIGKILL");
+    const killed = performance.now();
+    worker.clear();
+    await worker.next(3_000);
+    console.log(`frames again after ${(performance.now() - killed).toFixed(0)} ms`);
+    await Bun.sleep(Math.max(0, started + 3_000 - performance.now()));
+    const seconds = (performance.now() - started) / 1000;
+    const after = await watcher.counts("v");
+    expect((after["framesDecoded"]! - before["framesDecoded"]!) / seconds).toBeWithin(23, 27);
+    expect(after["freezeCount"]! - before["freezeCount"]!).toBe(0);
+    expect(after["packetsLost"]).toBe(0);
+    await watcher.page.close();
+  }, 60_000);
+
+  test("media killed: the page plays again by itself within 5 s, workers too", async () => {
+    await using worker = subscribe(hub.framebus, ["demo-2"]);
+    await worker.next(15_000);
+    const page = await browser.context.newPage();
+    await page.goto(hub.http);
+    await watchTile(page, "demo-1");
+    await untilPictures(page, 10, 10_000);
+    process.kill(await pidOf(hub, "media"), "SIGKILL");
+    // What was on its way when the process died is not counted as a recovery.
+    await Bun.sleep(300);
+    worker.clear();
+    const seconds = (300 + (await untilPictures(page, 10, 4_700))) / 1000;
+    console.log(`ten pictures again after ${seconds.toFixed(1)} s`);
+    await worker.next(5_000);
+    await page.close();
+  }, 60_000);
+
+  test("cameras away for 10 s: reconnecting, then live within 3 s of their return", async () => {
+    const page = await browser.context.newPage();
+    await page.goto(hub.http);
+    await watchTile(page, "demo-1");
+    await untilPictures(page, 10, 10_000);
+    process.kill(cameras.pid, "SIGKILL");
+    const gone = performance.now();
+    const { cause } = await untilState(hub, "demo-1", "reconnecting", 3_000);
+    expect(cause?.message).toContain(`127.0.0.1:${port}`);
+    await page.waitForSelector("[data-camera=demo-1][data-state=reconnecting]", { timeout: 3_000 });
+    await Bun.sleep(10_000 - (performance.now() - gone));
+    cameras = await openCameras(2, ["--port", String(port)]);
+    const back = performance.now();
+    await untilState(hub, "demo-1", "live", 3_000);
+    await untilState(hub, "demo-2", "live", 3_000 - (performance.now() - back));
+    console.log(`live ${(performance.now() - back).toFixed(0)} ms after the cameras' return`);
+    await untilPictures(page, 10, 5_000);
+    await page.close();
+  }, 90_000);
+});
