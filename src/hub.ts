@@ -48,6 +48,9 @@ type Decode = Child<DecodeMethods, DecodeEvents, DecodeOptions>;
 
 const entryOf = (name: string): string => join(import.meta.dir, "children", `${name}.ts`);
 
+/** How long an offer waits for a camera that is about to be live: a group of pictures. */
+const LIVE_WAIT_MS = 2_000;
+
 /** Where a running hub can be reached. */
 export interface HubAddresses {
   readonly http: string;
@@ -161,6 +164,11 @@ export class Hub implements HubForApi, AsyncDisposable {
     sdp: string,
     latency: Latency,
   ): Promise<{ session: string; sdp: string }> {
+    const { at } = this.cameras.get(camera).state;
+    // A camera that comes back, or comes up, is worth a moment: the viewer would only ask again.
+    if (at === "connecting" || at === "reconnecting") {
+      await this.cameras.untilLive(camera, LIVE_WAIT_MS);
+    }
     const { state } = this.cameras.get(camera);
     if (state.at !== "live") {
       const cause = "cause" in state ? ` ${state.cause.message}` : "";

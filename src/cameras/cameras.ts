@@ -39,6 +39,8 @@ export class Cameras {
   readonly #store: CameraStore;
   readonly #actions: CameraActions;
   readonly #now: () => number;
+  /** Who waits for a camera to go live. */
+  readonly #waiting = new Map<string, Set<() => void>>();
 
   /**
    * Configured cameras win over stored ones of the same name.
@@ -160,7 +162,22 @@ export class Cameras {
   /** A camera's pull tells its state; one of a camera that is gone or stopped is too late. */
   tell(id: string, state: CameraState): void {
     const camera = this.#cameras.get(id);
-    if (camera?.enabled) this.#change(camera, { state });
+    if (!camera?.enabled) return;
+    this.#change(camera, { state });
+    if (state.at !== "live") return;
+    for (const wake of this.#waiting.get(id) ?? []) wake();
+    this.#waiting.delete(id);
+  }
+
+  /** Resolves when the camera goes live, or the time is over. */
+  async untilLive(id: string, timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiting = this.#waiting.get(id) ?? new Set();
+    this.#waiting.set(id, waiting.add(resolve));
+    const timer = setTimeout(resolve, timeoutMs);
+    await promise;
+    clearTimeout(timer);
+    waiting.delete(resolve);
   }
 
   #change(camera: Camera, change: Partial<Camera>): Camera {

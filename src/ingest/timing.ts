@@ -37,8 +37,8 @@ export const PULL_TIMING: PullTiming = {
   // RFC 3550 section 6.2: the recommended minimum.
   reportMs: 5_000,
   steadyMs: 10_000,
-  // A camera that comes back is asked within 2 s, and live within 3.
-  lost: { firstMs: 250, maxMs: 2_000 },
+  // A camera that comes back is asked within a second; a connection that is refused costs nothing.
+  lost: { firstMs: 250, maxMs: 1_000 },
   // Cameras lock accounts after a handful of wrong passwords in a short time.
   refused: { firstMs: 2_000, maxMs: 30_000 },
 };

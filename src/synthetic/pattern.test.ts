@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import fc from "fast-check";
 import { VideoDecoder } from "../native/av-decode.ts";
 import { type EncodedUnit, encodeH264 } from "../native/encode.ts";
@@ -134,25 +133,6 @@ describe("readFrameNumber", () => {
       expect(read(drawn(pattern, frame), SIZE.width, SIZE.height, SIZE.width, 1)).toBe(frame);
     }
     expect(read(new Uint8Array(640 * 360), 640, 360, 640, 1)).toBeNull();
-  });
-
-  const python = Bun.which("python3", { PATH: "/usr/bin:/usr/local/bin" });
-  const numpy = python !== null && Bun.spawnSync([python, "-c", "import numpy"]).success;
-  test.skipIf(!numpy)("agrees with test/python/pattern.py (skipped without numpy)", () => {
-    const program = `
-import sys; sys.path.insert(0, sys.argv[1])
-import numpy, pattern
-pictures = numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8).reshape(-1, 180, 320, 3)
-print([pattern.read_frame_number(p) or -1 for p in pictures], pattern.read_frame_number(pictures[0, :, :, 1]))`;
-    const to = { width: 320, height: 180, channels: 3, padding: 0 };
-    const pictures = [4711, 1, 65_535].map((n) => scaled(drawn(pattern, n), SIZE, to).pixels);
-    const grey = new Uint8Array(320 * 180 * 3).fill(128);
-    const { stdout, stderr } = Bun.spawnSync(
-      [python ?? "", "-c", program, join(import.meta.dir, "../../test")],
-      { stdin: Buffer.concat([...pictures, grey]) },
-    );
-    expect(stderr.toString()).toBe("");
-    expect(stdout.toString().trim()).toBe("[4711, 1, 65535, -1] 4711");
   });
 
   test("survives 1080p at 2 Mbps, scaled down to 640x360", async () => {
