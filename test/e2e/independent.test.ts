@@ -1,0 +1,71 @@
+// A camera that is not ours: GStreamer's RTSP server, with Digest and an awkward password.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { type Browser, openBrowser } from "./browser.ts";
+import { startHub, untilState } from "./hub.ts";
+import { subscribe } from "./worker.ts";
+
+const SCRIPT = join(import.meta.dir, "../python/gst-camera.py");
+const PASSWORD = "p@ss:/#%word";
+
+interface GstCamera extends AsyncDisposable {
+  readonly port: number;
+}
+
+async function openGst(...options: string[]): Promise<GstCamera> {
+  const child = Bun.spawn(["/usr/bin/python3", SCRIPT, ...options], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const { value } = await child.stdout.getReader().read();
+  const port = Number(/^ready (\d+)/.exec(new TextDecoder().decode(value))?.[1]);
+  if (!port) throw new Error("GStreamer's RTSP server did not start");
+  return {
+    port,
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGTERM");
+      const force = setTimeout(() => child.kill("SIGKILL"), 3_000);
+      await child.exited;
+      clearTimeout(force);
+    },
+  };
+}
+
+const stack = new AsyncDisposableStack();
+let browser: Browser;
+beforeAll(async () => {
+  browser = stack.use(await openBrowser());
+}, 60_000);
+afterAll(() => stack.disposeAsync());
+
+describe("GStreamer's RTSP server", () => {
+  test.each([
+    ["tcp", "digest", "high"],
+    ["udp", "digest", "main"],
+    ["tcp", "basic", "baseline"],
+  ] as const)(
+    "over %s with %s, %s profile: in the browser and in Python",
+    async (transport, auth, profile) => {
+      const login = ["--user", "admin", "--password", PASSWORD, "--auth", auth];
+      await using camera = await openGst("--transport", transport, "--profile", profile, ...login);
+      const source = `rtsp://admin:${encodeURIComponent(PASSWORD)}@127.0.0.1:${camera.port}/cam`;
+      await using hub = await startHub({ gst: { source, transport } });
+      const { cause } = await untilState(hub, "gst", "live", 10_000);
+      expect(cause).toBeNull();
+
+      const watcher = await browser.watcher(hub.http);
+      await watcher.join("gst", "gst");
+      const before = await watcher.counts("gst");
+      await Bun.sleep(2_000);
+      const after = await watcher.counts("gst");
+      expect(after["framesDecoded"]! - before["framesDecoded"]!).toBeGreaterThan(35);
+      await watcher.page.close();
+
+      await using worker = subscribe(hub.framebus, ["gst"]);
+      const frame = await worker.next(15_000);
+      expect([frame.width, frame.height, frame.damaged]).toEqual([640, 360, false]);
+      expect(hub.log()).not.toContain(PASSWORD);
+      expect(hub.log()).not.toContain(encodeURIComponent(PASSWORD));
+    },
+    60_000,
+  );
+});
