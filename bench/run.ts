@@ -1,3 +1,55 @@
-export async function bench(_argv: string[]): Promise<number> {
-  return 1;
+/** `./onepull bench NAME`: measurements that anyone can repeat. Each prints JSON. */
+import { cpus, release } from "node:os";
+import manifest from "../package.json" with { type: "json" };
+import { Fault } from "../src/core/fault.ts";
+
+/** Runs with its own arguments; resolves with what was measured. */
+export type Bench = (argv: string[]) => Promise<unknown>;
+
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  latency: async () => (await import("./latency.ts")).latency,
+  fanout: async () => (await import("./fanout.ts")).fanout,
+};
+
+const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
+
+  latency   camera to last SRTP packet, to the browser's picture, to Python's array; first picture
+            [--seconds 20] [--joins 20]
+  fanout    CPU of the media process per packet sent
+            [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]`;
+
+export async function bench([name = "", ...argv]: string[]): Promise<number> {
+  const load = BENCHES[name];
+  if (!load) {
+    console.error(HELP);
+    return name === "" || name === "--help" ? 0 : 2;
+  }
+  const at = argv.indexOf("--json");
+  const file = at < 0 ? null : argv[at + 1];
+  if (file === undefined) throw new Fault("request_invalid", "--json takes a file name.");
+  const own = at < 0 ? argv : argv.toSpliced(at, 2);
+  const run = await load();
+  const result = {
+    bench: name,
+    command: ["./onepull bench", name, ...own].join(" "),
+    version: manifest.version,
+    at: new Date().toISOString(),
+    machine: machine(),
+    result: await run(own),
+  };
+  const text = `${JSON.stringify(result, null, 2)}\n`;
+  console.log(text);
+  if (file !== null) await Bun.write(file, text);
+  return 0;
+}
+
+/** Where the figures come from; without it they mean nothing. */
+function machine(): Readonly<Record<string, string | number>> {
+  const processors = cpus();
+  return {
+    processor: processors[0]?.model ?? "unknown",
+    cores: processors.length,
+    kernel: release(),
+    bun: Bun.version,
+  };
 }

@@ -6,7 +6,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readArguments } from "../src/cli/arguments.ts";
-import { bringTools, python } from "./tools.ts";
+import { bringTools, python } from "./harness/tools.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const HELP = `./onepull test [--static] [--only TEXT]
@@ -64,7 +64,7 @@ function staticSteps(): Step[] {
     { name: "lint", argv: bin("biome", "ci", "--error-on-warnings") },
     { name: "types", argv: bin("tsc") },
     { name: "types of the web client", argv: bin("tsc", "-p", "clients/web") },
-    { name: "types of browser tests", argv: bin("tsc", "-p", "test/browser") },
+    { name: "types of browser tests", argv: bin("tsc", "-p", "test/harness/page") },
     { name: "dead code", argv: bin("knip") },
     { name: "tidy", argv: bun("test", "test/tidy.test.ts") },
     { name: "generated documents", argv: bun("docs/generate.ts", "--check") },

@@ -49,7 +49,7 @@ export class LagControl {
           return "decode";
         break;
       case "dropping":
-        if (!unit.keyframe || behindMs > DROP_MS) return "drop";
+        if (!unit.keyframe) return "drop";
         break;
       case "current":
       case "late":

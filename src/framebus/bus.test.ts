@@ -36,9 +36,20 @@ function openBus() {
   return { bus, demands, lines };
 }
 
-function openPublisher(): FramePublisher {
+/** Connected: what it publishes before that is lost. */
+function openPublisher(bus: FrameBus): FramePublisher {
   const intake = `ipc://${join(folder, "intake")}`;
-  return stack.use(new FramePublisher({ intake, folder: join(folder, "shm") }));
+  const publisher = stack.use(new FramePublisher({ intake, folder: join(folder, "shm") }));
+  const sink = publisher.openSink("warm-up", SHM);
+  serve(bus, () => {
+    const lost = publisher.lost;
+    sink.claim(16, 4);
+    sink.publish(facts(0));
+    return publisher.lost === lost;
+  });
+  sink.close();
+  publisher.lost = 0;
+  return publisher;
 }
 
 function subscribe(bus: FrameBus, prefix: string, options: ZmqOptions = {}, endpoint = 0) {
@@ -152,7 +163,7 @@ describe("demand", () => {
 describe("frames", () => {
   test("the message names the picture, and the picture is there", () => {
     const { bus, demands } = openBus();
-    const publisher = openPublisher();
+    const publisher = openPublisher(bus);
     const sink = publisher.openSink("lobby", SHM);
     stack.defer(() => sink.close());
     const { socket } = subscribe(bus, "lobby/shm\0");
@@ -182,7 +193,7 @@ describe("frames", () => {
 
   test("each subscriber gets its camera and size, under the topic as it spelled it", () => {
     const { bus, demands } = openBus();
-    const publisher = openPublisher();
+    const publisher = openPublisher(bus);
     const spellings = ["a/shm\0", "a/shm?width=640\0", "a/shm?width=320\0", "b/shm\0"];
     const subscribers = spellings.map((spelling) => subscribe(bus, spelling));
     serve(bus, () => bus.topics().reduce((sum, one) => sum + one.subscribers, 0) === 4);
@@ -214,7 +225,7 @@ describe("frames", () => {
 
   test("a camera that changes its size gets a new file; readers of the old one find out", () => {
     const { bus, demands } = openBus();
-    const sink = openPublisher().openSink("a", SHM);
+    const sink = openPublisher(bus).openSink("a", SHM);
     stack.defer(() => sink.close());
     const { socket } = subscribe(bus, "a/shm\0");
     serve(bus, () => demands.length === 1);
@@ -243,7 +254,7 @@ describe("frames", () => {
 
   test("a subscriber that stopped costs bounded memory and delays nobody", () => {
     const { bus, demands } = openBus();
-    const sink = openPublisher().openSink("a", SHM);
+    const sink = openPublisher(bus).openSink("a", SHM);
     stack.defer(() => sink.close());
     const stopped = subscribe(bus, "a/shm\0", { receiveHighWater: 1 });
     const { socket } = subscribe(bus, "a/shm\0", { conflate: true });
@@ -278,7 +289,7 @@ describe("life", () => {
 
   test("a bus that starts again finds its subscribers and publishers", () => {
     const first = openBus();
-    const publisher = openPublisher();
+    const publisher = openPublisher(first.bus);
     const { socket } = subscribe(first.bus, "a/shm\0");
     serve(first.bus, () => first.demands.length === 1);
     const sink = publisher.openSink("a", SHM);
@@ -303,7 +314,7 @@ describe("life", () => {
     const deadline = monotonicMs() + PATIENCE_MS;
     while (demands.length === 0 && monotonicMs() < deadline) await Bun.sleep(1);
     expect(demands).toEqual([[{ topic: "a/shm", subscribers: 1 }]]);
-    const sink = openPublisher().openSink("a", SHM);
+    const sink = openPublisher(bus).openSink("a", SHM);
     stack.defer(() => sink.close());
     const poller = new ZmqPoller([socket]);
     for (let i = 0; !poller.wait(0) && monotonicMs() < deadline; i++) {

@@ -30,7 +30,7 @@ export interface RingPlace {
 }
 
 /** The JSON line. Times ending in `Ns` are exact, which a `number` could not be. */
-export interface FrameHeader extends RingPlace {
+interface FrameHeader extends RingPlace {
   readonly camera: string;
   readonly seq: number;
   readonly format: string;

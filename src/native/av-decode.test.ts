@@ -62,7 +62,14 @@ describe("decoder", () => {
       decoder.send(new Uint8Array(length).fill(0x65), length);
       expect(decoder.receive()).toBeNull();
     }
+  });
+
+  test("an empty unit is refused, and is not taken for the end of the stream", async () => {
+    using decoder = new VideoDecoder(null);
+    const [unit = new Uint8Array(0)] = await clip(320, 180, 1);
     expect(decoder.send(new Uint8Array(0), 0)).toBe(false);
+    expect(decoder.send(unit, 1)).toBe(true);
+    expect(decoder.receive()?.sequence).toBe(1);
   });
 
   test("after a flush only a keyframe gives pictures again", async () => {

@@ -146,8 +146,6 @@ export class VideoDecoder implements PictureDecoder, Disposable {
   }
 
   send(unit: Uint8Array, sequence: number): boolean {
-    // To libav an empty packet is the end of the stream, after which it takes nothing more.
-    if (unit.length === 0) return false;
     const packet = this.#packet;
     packet.data = Buffer.from(unit.buffer, unit.byteOffset, unit.length);
     packet.pts = BigInt(sequence);

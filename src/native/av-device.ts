@@ -42,7 +42,7 @@ const TRIAL_LEVEL_TOLERANCE = 4;
 const TRIAL_SIDE = 16;
 
 /** What came of trying one device. */
-export interface DeviceTrial {
+interface DeviceTrial {
   /** libav's name, such as `vaapi`. */
   readonly device: string;
   /** Why it is not used; `null` when it is. */

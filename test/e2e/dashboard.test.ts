@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { type Browser, openBrowser } from "./browser.ts";
-import { until } from "./hub.ts";
-import { alive, family } from "./processes.ts";
+import { type Browser, openBrowser } from "../harness/browser.ts";
+import { until } from "../harness/hub.ts";
+import { alive, family } from "../harness/processes.ts";
 
 const LAUNCHER = join(import.meta.dir, "../../onepull");
 const SHOT = join(import.meta.dir, "../../.cache/dashboard.png");

@@ -1,8 +1,13 @@
 // Python workers get the newest whole frame, the right one, decoded once for everyone.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CLIP_FRAMES, type FrameRecord, openCameras, type TestCameras } from "./cameras.ts";
-import { cameraOf, type HubProcess, startHub, until, untilState } from "./hub.ts";
-import { subscribe, type WorkerFrame } from "./worker.ts";
+import {
+  CLIP_FRAMES,
+  type FrameRecord,
+  openCameras,
+  type TestCameras,
+} from "../harness/cameras.ts";
+import { cameraOf, type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
+import { subscribe, type WorkerFrame } from "../harness/worker.ts";
 
 const stack = new AsyncDisposableStack();
 let cameras: TestCameras;

@@ -1,9 +1,9 @@
 // A camera that is not ours: GStreamer's RTSP server, with Digest and an awkward password.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type Browser, openBrowser } from "./browser.ts";
-import { startHub, untilState } from "./hub.ts";
-import { subscribe } from "./worker.ts";
+import { type Browser, openBrowser } from "../harness/browser.ts";
+import { startHub, untilState } from "../harness/hub.ts";
+import { subscribe } from "../harness/worker.ts";
 
 const SCRIPT = join(import.meta.dir, "../python/gst-camera.py");
 const PASSWORD = "p@ss:/#%word";

@@ -3,10 +3,10 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openCameras, type TestCameras } from "./cameras.ts";
-import { type HubProcess, startHub, until, untilState } from "./hub.ts";
-import { alive, family } from "./processes.ts";
-import { subscribe } from "./worker.ts";
+import { openCameras, type TestCameras } from "../harness/cameras.ts";
+import { type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
+import { alive, family } from "../harness/processes.ts";
+import { subscribe } from "../harness/worker.ts";
 
 const LAUNCHER = join(import.meta.dir, "../../onepull");
 const folder = mkdtempSync(join(tmpdir(), "onepull-lifecycle-"));

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Pattern, readFrameNumber } from "../../src/synthetic/pattern.ts";
-import { python } from "../tools.ts";
+import { python } from "../harness/tools.ts";
 
 const SIZE = { width: 640, height: 360 };
 const READER = `

@@ -1,8 +1,8 @@
 // Chromium plays a camera by WHEP: at once, every frame, and over one connection for everyone.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Browser, openBrowser, type Seen } from "./browser.ts";
-import { CLIP_FRAMES, openCameras, type TestCameras } from "./cameras.ts";
-import { cameraOf, type HubProcess, startHub, until, untilState } from "./hub.ts";
+import { type Browser, openBrowser, type Seen } from "../harness/browser.ts";
+import { CLIP_FRAMES, openCameras, type TestCameras } from "../harness/cameras.ts";
+import { cameraOf, type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
 
 const stack = new AsyncDisposableStack();
 let cameras: TestCameras;

@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { freePort } from "../../src/process/ports.ts";
-import { type Browser, openBrowser } from "./browser.ts";
-import { openCameras, type TestCameras } from "./cameras.ts";
-import { type HubProcess, pidOf, startHub, until, untilState } from "./hub.ts";
-import { subscribe } from "./worker.ts";
+import { type Browser, openBrowser } from "../harness/browser.ts";
+import { openCameras, type TestCameras } from "../harness/cameras.ts";
+import { type HubProcess, pidOf, startHub, until, untilState } from "../harness/hub.ts";
+import { subscribe } from "../harness/worker.ts";
 
 const stack = new AsyncDisposableStack();
 let cameras: TestCameras;

@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { CameraReport } from "../../src/api/report.ts";
 import { freePort } from "../../src/process/ports.ts";
-import { openCameras, type TestCameras } from "./cameras.ts";
-import { cameraOf, type HubProcess, startHub, until, untilState } from "./hub.ts";
+import { openCameras, type TestCameras } from "../harness/cameras.ts";
+import { cameraOf, type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
 
 const stack = new AsyncDisposableStack();
 let good: TestCameras;

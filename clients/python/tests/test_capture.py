@@ -9,8 +9,8 @@ import unittest
 from unittest import mock
 
 import onepull
+from bus import Bus
 from onepull import NoFrameError, VideoCapture, find_endpoint, subscribe
-from tests.bus import Bus
 
 #: A wait that is meant to be in vain.
 BRIEFLY = 0.05

@@ -9,11 +9,11 @@ import unittest
 from dataclasses import replace
 from pathlib import Path
 
+from bus import Bus, Place, Ring
 from onepull import FrameHeader, SharedMemoryError, parse_message
 from onepull.frame import read_frame
 from onepull.ring import RingFile
-from tests.bus import Bus, Place, Ring
-from tests.test_vectors import FOLDER
+from test_vectors import FOLDER
 
 
 def header_of(place: Place) -> FrameHeader:

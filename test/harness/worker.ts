@@ -1,6 +1,6 @@
 /** A Python worker (test/python/worker.py) that reads frames with the onepull package. */
 import { join } from "node:path";
-import { python } from "../tools.ts";
+import { python } from "./tools.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 

@@ -1,4 +1,4 @@
-/** A real Chromium, headless, and pages that watch cameras (test/browser/watch.ts). */
+/** A real Chromium, headless, and pages that watch cameras (page/watch.ts). */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,7 +62,7 @@ export async function openBrowser(): Promise<Browser> {
 }
 
 async function bundle(): Promise<string> {
-  const entry = join(import.meta.dir, "../browser/watch.ts");
+  const entry = join(import.meta.dir, "page/watch.ts");
   const { outputs } = await Bun.build({ entrypoints: [entry], target: "browser", format: "iife" });
   return (await outputs[0]?.text()) ?? "";
 }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-const ROOT = join(import.meta.dir, "..");
+const ROOT = join(import.meta.dir, "../..");
 const VENV = join(ROOT, ".cache/venv");
 
 /** Debian's own Python: the only one that sees Debian's GStreamer bindings. */
