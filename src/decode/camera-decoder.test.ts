@@ -244,4 +244,16 @@ describe("hardware", () => {
     expect(faults.length).toBe(1);
     expect(album.sequences).toEqual(clip.slice(20).map((unit) => unit.sequence));
   });
+
+  test("a device that takes no decoder leaves the camera to the processor", () => {
+    const openDecoder = (on: HardwareDevice | null) => {
+      if (on) throw new Fault("decode_failed", "full");
+      return new VideoDecoder(null);
+    };
+    const { decoder, album, faults, play } = openCameraDecoder({ device, openDecoder });
+    play(clip.slice(0, 3));
+    expect(faults.map((fault) => fault.message)).toEqual(["full"]);
+    expect(album.sequences).toEqual([0, 1, 2]);
+    expect(decoder.takeStats().device).toBe("software");
+  });
 });

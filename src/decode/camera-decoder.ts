@@ -85,7 +85,7 @@ export class CameraDecoder implements Disposable {
   constructor(options: CameraDecoderOptions) {
     this.#options = options;
     this.#device = options.device;
-    this.#decoder = options.openDecoder(options.device);
+    this.#decoder = this.#open();
   }
 
   get formats(): readonly FrameFormat[] {
@@ -184,21 +184,25 @@ export class CameraDecoder implements Disposable {
     }
     // libav calls a unit without a picture an error, although it reads what is in there.
     const sent = this.#decoder.send(bytes, unit.sequence) || !expected;
-    if (sent) this.#receive();
-    this.#decodeMs.add(this.#options.now() - now);
+    if (sent) this.#receive(now);
     if (!sent) this.#failed("send_error", pending);
     else if (this.#outstanding > this.#decoder.reorderPictures) {
       this.#failed("missing_output", pending);
     }
   }
 
-  /** Takes the pictures that are due. The last one stays in the decoder, for `replayEnded`. */
-  #receive(): void {
-    do {
-      const picture = this.#decoder.receive();
-      if (!picture) return;
+  /**
+   * Takes the pictures that are due; decoding began at `started`. The last one stays in the
+   * decoder, for `replayEnded`.
+   */
+  #receive(started: Millis): void {
+    let picture = this.#decoder.receive();
+    this.#decodeMs.add(this.#options.now() - started);
+    while (picture) {
       this.#picture(picture);
-    } while (this.#outstanding > this.#decoder.reorderPictures);
+      const due = this.#outstanding > this.#decoder.reorderPictures;
+      picture = due ? this.#decoder.receive() : null;
+    }
   }
 
   #picture(picture: Picture): void {
@@ -223,11 +227,24 @@ export class CameraDecoder implements Disposable {
     if (++this.#deviceFailures >= DEVICE_FAILURES_MAX) this.#useSoftware(this.#device);
   }
 
+  /** On the device while there is one; a device that is full leaves the camera to the processor. */
+  #open(): PictureDecoder {
+    const { openDecoder, fault } = this.#options;
+    try {
+      return openDecoder(this.#device);
+    } catch (thrown) {
+      if (this.#device === null || !(thrown instanceof Fault)) throw thrown;
+      this.#device = null;
+      fault(thrown);
+      return openDecoder(null);
+    }
+  }
+
   #useSoftware(device: HardwareDevice): void {
-    const { camera, openDecoder, fault } = this.#options;
+    const { camera, fault } = this.#options;
     this.#device = null;
     this.#decoder.close();
-    this.#decoder = openDecoder(null);
+    this.#decoder = this.#open();
     this.#outstanding = 0;
     const message = `${device.name} fails at the stream of camera ${camera}: it is decoded in software from now on.`;
     fault(new Fault("decode_failed", message));

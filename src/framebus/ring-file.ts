@@ -19,7 +19,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
-import { Fault } from "../core/fault.ts";
+import { assert, Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { FRAME_SLACK_BYTES } from "../stream/sinks.ts";
 import type { RingPlace } from "./header.ts";
@@ -99,8 +99,10 @@ export class RingFile implements Disposable {
    */
   begin(): Uint8Array {
     const slot = this.#written % this.#pictures.length;
+    const picture = this.#pictures[slot];
+    assert(picture !== undefined, "a ring has a picture for every slot");
     this.#store(slot, this.#generation + 1);
-    return this.#pictures[slot] ?? new Uint8Array(0);
+    return picture;
   }
 
   /** The picture is complete. Returns where readers find it. */

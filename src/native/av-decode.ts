@@ -52,6 +52,7 @@ export interface Picture {
   readonly sequence: number;
   readonly width: number;
   readonly height: number;
+  /** Coded without reference to other pictures. */
   readonly keyframe: boolean;
   /** The decoder met an error in it. Says nothing of errors in pictures that it refers to. */
   readonly faulty: boolean;

@@ -97,7 +97,13 @@ describe("runs", () => {
       { port: 1001, text: "dddd", segmentBytes: 0 },
       { port: 1002, text: "eeeeffff", segmentBytes: 4 },
     ]);
-    expect(batch.counters).toEqual({ packets: 6, bytes: 22, dropped: 0, systemCalls: 1 });
+    expect(batch.counters).toEqual({
+      packets: 6,
+      bytes: 22,
+      refused: 0,
+      dropped: 0,
+      systemCalls: 1,
+    });
   });
 
   test("a longer datagram starts a new run", () => {
@@ -148,13 +154,17 @@ describe("runs", () => {
     expect(batch.counters).toMatchObject({ packets: 6, dropped: 0, systemCalls: 2 });
   });
 
-  test("a full buffer drops the rest, and counts it", () => {
+  test("a full buffer refuses the rest, and their destinations know", () => {
     const kernel = new FakeKernel([{ take: 1 }, { fail: EAGAIN }]);
     const batch = new DatagramBatch(kernel, 0);
     send(batch, FRAME);
-    expect(batch.counters).toEqual({ packets: 3, bytes: 10, dropped: 3, systemCalls: 2 });
+    expect(batch.counters).toMatchObject({ packets: 3, bytes: 10, refused: 3, dropped: 0 });
+    expect([A.refused, B.refused]).toEqual([1, 2]);
+    A.refused = 0;
+    B.refused = 0;
     send(batch, FRAME);
     expect(batch.counters.packets).toBe(9);
+    expect([A.refused, B.refused]).toEqual([0, 0]);
   });
 
   test("a peer that cannot be reached loses its own only", () => {

@@ -38,6 +38,8 @@ export class Destination {
   readonly port: number;
   /** `struct sockaddr_in` or `sockaddr_in6`; empty when the address is no IP address. */
   readonly sockaddr: Uint8Array;
+  /** Datagrams for it that a full send buffer refused; whoever looks sets it to 0. */
+  refused = 0;
 
   constructor(address: string, port: number) {
     this.address = address;
@@ -144,7 +146,9 @@ const CONTROL_LENGTH = 18;
 export interface BatchCounters {
   packets: number;
   bytes: number;
-  /** Packets the system did not take. */
+  /** Packets that a full send buffer refused: their destinations know. */
+  refused: number;
+  /** Packets lost for another reason, such as a peer without a route. */
   dropped: number;
   systemCalls: number;
 }
@@ -169,7 +173,13 @@ export interface SendCalls {
 /** Collects datagrams in an arena and sends them together. */
 export class DatagramBatch {
   readonly arena = new Pinned(ARENA_BYTES);
-  readonly counters: BatchCounters = { packets: 0, bytes: 0, dropped: 0, systemCalls: 0 };
+  readonly counters: BatchCounters = {
+    packets: 0,
+    bytes: 0,
+    refused: 0,
+    dropped: 0,
+    systemCalls: 0,
+  };
   /** False for good as soon as the system refuses a run (old kernel, no checksum offload). */
   segmentation = true;
 
@@ -297,10 +307,21 @@ export class DatagramBatch {
         this.#resendSingly(runs.splice(at));
         return;
       }
-      const end = failure === EAGAIN || failure === ENOBUFS ? runs.length : at + 1;
-      for (; at < end; at++) this.counters.dropped += runs[at]!.segments;
+      if (failure === EAGAIN || failure === ENOBUFS) {
+        this.#refuse(at);
+        break;
+      }
+      this.counters.dropped += runs[at++]!.segments;
     }
     runs.length = 0;
+  }
+
+  #refuse(from: number): void {
+    for (let i = from; i < this.#runs.length; i++) {
+      const { to, segments } = this.#runs[i]!;
+      to.refused += segments;
+      this.counters.refused += segments;
+    }
   }
 
   #count(from: number, to: number): void {

@@ -1,7 +1,7 @@
 /** The answer to a viewer's offer (RFC 9429 section 5.3): ICE-lite, one video section to send. */
 import { addressBytes } from "./address.ts";
 import type { IceCredentials } from "./ice-lite.ts";
-import { attribute, type MediaSection } from "./sdp.ts";
+import { attribute, keyedValue, type MediaSection } from "./sdp.ts";
 import { PLAYOUT_DELAY_URI, type WhepOffer } from "./whep-offer.ts";
 
 export interface AnswerFacts {
@@ -35,31 +35,64 @@ const FEEDBACK: readonly string[] = ["nack", "nack pli", "ccm fir", "goog-remb"]
 export function writeAnswer(offer: WhepOffer, facts: AnswerFacts): string {
   const lines = [
     "v=0",
-    `o=- ${facts.sessionId} 1 IN ${inAddress(facts.addresses[0] ?? "127.0.0.1")}`,
+    `o=- ${facts.sessionId} 1 IN ${inAddress(facts)}`,
     "s=-",
     "t=0 0",
     "a=ice-lite",
-    ...(offer.bundled ? [`a=group:BUNDLE ${offer.mid}`] : []),
+    ...(offer.bundled ? [`a=group:BUNDLE ${bundle(offer)}`] : []),
     `a=msid-semantic: WMS ${facts.stream}`,
   ];
   for (const [i, section] of offer.sections.entries()) {
-    lines.push(...(i === offer.video ? video(offer, section, facts) : rejected(section)));
+    if (i === offer.video) lines.push(...video(offer, section, facts));
+    else if (i === idle(offer)) lines.push(...kept(section, facts));
+    else lines.push(...rejected(section));
   }
   return `${lines.join("\r\n")}\r\n`;
 }
 
-function inAddress(address: string): string {
+/**
+ * The section that is kept without being used, -1 for none. A bundle whose tagged section is
+ * refused may move to another one (RFC 9143 section 7.3.1), but Chromium does not follow when the
+ * others are bundle-only: it offers audio first and has no transport left.
+ */
+function idle({ sections, tagged, video }: WhepOffer): number {
+  const isMedia = sections[tagged]?.protocol.endsWith("/RTP/SAVPF") ?? false;
+  return tagged !== video && isMedia ? tagged : -1;
+}
+
+function bundle(offer: WhepOffer): string {
+  const kept = offer.sections[idle(offer)];
+  return kept === undefined ? offer.mid : `${attribute(kept.attributes, "mid")} ${offer.mid}`;
+}
+
+function inAddress({ addresses }: AnswerFacts): string {
+  const address = addresses[0] ?? "127.0.0.1";
   return addressBytes(address)?.length === 16 ? `IP6 ${address}` : `IP4 ${address}`;
 }
 
 /** RFC 9429 section 5.3.1: a refused section stays in its place, with port zero. */
-function rejected({ media, protocol, formats, attributes }: MediaSection): string[] {
-  const mid = attribute(attributes, "mid");
+function rejected(section: MediaSection): string[] {
+  const { media, protocol, formats } = section;
   return [
     `m=${media} 0 ${protocol} ${formats.join(" ")}`,
     "c=IN IP4 0.0.0.0",
-    ...(mid === undefined ? [] : [`a=mid:${mid}`]),
+    ...midLine(section),
     "a=inactive",
+  ];
+}
+
+/** Nothing is ever sent here: the section only carries the bundle's transport. */
+function kept(section: MediaSection, facts: AnswerFacts): string[] {
+  const { media, protocol, formats, attributes } = section;
+  const format = formats[0] ?? "";
+  const map = keyedValue(attributes, "rtpmap", format);
+  return [
+    `m=${media} ${facts.port} ${protocol} ${format}`,
+    `c=IN ${inAddress(facts)}`,
+    ...midLine(section),
+    "a=inactive",
+    ...transport(facts),
+    ...(map === undefined ? [] : [`a=rtpmap:${format} ${map}`]),
   ];
 }
 
@@ -68,23 +101,34 @@ function video(offer: WhepOffer, section: MediaSection, facts: AnswerFacts): str
   const payloadTypes = rtxPayloadType === null ? [payloadType] : [payloadType, rtxPayloadType];
   return [
     `m=video ${facts.port} ${section.protocol} ${payloadTypes.join(" ")}`,
-    `c=IN ${inAddress(facts.addresses[0] ?? "127.0.0.1")}`,
-    ...(offer.mid === "" ? [] : [`a=mid:${offer.mid}`]),
+    `c=IN ${inAddress(facts)}`,
+    ...midLine(section),
     "a=sendonly",
     `a=msid:${facts.stream} video`,
-    "a=rtcp-mux",
+    ...transport(facts),
     ...(offer.reducedSizeRtcp ? ["a=rtcp-rsize"] : []),
     ...(offer.receiverReferenceTime ? ["a=rtcp-xr:rcvr-rtt=all"] : []),
-    `a=ice-ufrag:${facts.ice.ufrag}`,
-    `a=ice-pwd:${facts.ice.password}`,
-    `a=fingerprint:sha-256 ${facts.fingerprint}`,
-    "a=setup:passive",
     ...codec(offer),
     ...(facts.playoutDelay && offer.playoutDelayId > 0
       ? [`a=extmap:${offer.playoutDelayId} ${PLAYOUT_DELAY_URI}`]
       : []),
     ...sources(offer, facts),
-    ...facts.addresses.map((address, i) => candidate(address, i, facts.port)),
+  ];
+}
+
+function midLine({ attributes }: MediaSection): string[] {
+  const mid = attribute(attributes, "mid");
+  return mid === undefined ? [] : [`a=mid:${mid}`];
+}
+
+function transport({ ice, fingerprint, addresses, port }: AnswerFacts): string[] {
+  return [
+    "a=rtcp-mux",
+    `a=ice-ufrag:${ice.ufrag}`,
+    `a=ice-pwd:${ice.password}`,
+    `a=fingerprint:sha-256 ${fingerprint}`,
+    "a=setup:passive",
+    ...addresses.map((address, i) => candidate(address, i, port)),
     "a=end-of-candidates",
   ];
 }

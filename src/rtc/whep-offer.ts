@@ -28,6 +28,8 @@ export interface WhepOffer {
   /** Empty when the offer does not bundle. */
   readonly mid: string;
   readonly bundled: boolean;
+  /** Which section carries the transport of the bundle (RFC 9143 section 7.1); else `video`. */
+  readonly tagged: number;
   readonly payload: H264Payload;
   readonly iceUfrag: string;
   /** SHA-256 fingerprints, upper case with colons; the peer's certificate must match one. */
@@ -52,15 +54,19 @@ export function readOffer(text: string, profileLevelId: string): WhepOffer {
   if (attribute(attributes, "rtcp-mux") === undefined) {
     throw invalid("RTCP needs its own port; offer a=rtcp-mux");
   }
-  const mid = attribute(attributes, "mid") ?? "";
+  const mid = midOf(section);
   const bundle = bundleOf(description);
+  const bundled = mid !== "" && bundle.includes(mid);
+  const video = description.media.indexOf(section);
+  const tagged = bundled ? description.media.findIndex((one) => midOf(one) === bundle[0]) : video;
   return {
     sections: description.media,
-    video: description.media.indexOf(section),
+    video,
     mid,
-    bundled: mid !== "" && bundle.includes(mid),
+    bundled,
+    tagged: tagged < 0 ? video : tagged,
     payload,
-    ...transportOf(description, section, bundle),
+    ...transportOf(description, section, description.media[tagged] ?? section),
     playoutDelayId: playoutDelayIdOf(attributes),
     reducedSizeRtcp: attribute(attributes, "rtcp-rsize") !== undefined,
     receiverReferenceTime: /(^|[ ;])rcvr-rtt/.test(attribute(attributes, "rtcp-xr") ?? ""),
@@ -113,6 +119,10 @@ function directionIs(
   return (own ?? all)?.name === flag;
 }
 
+function midOf({ attributes }: MediaSection): string {
+  return attribute(attributes, "mid") ?? "";
+}
+
 /** The mids of the first BUNDLE group, the tagged one first (RFC 9143). */
 function bundleOf(description: SessionDescription): readonly string[] {
   const group = attributeValues(description.attributes, "group").find((value) =>
@@ -124,13 +134,10 @@ function bundleOf(description: SessionDescription): readonly string[] {
 function transportOf(
   description: SessionDescription,
   section: MediaSection,
-  bundle: readonly string[],
+  tagged: MediaSection,
 ): { iceUfrag: string; fingerprints: readonly string[] } {
-  // A bundle-only section has its transport in the tagged section (RFC 9143 section 7.1.3).
-  const tagged = description.media.find(
-    ({ attributes }) => bundle.length > 0 && attribute(attributes, "mid") === bundle[0],
-  );
-  const places = [section.attributes, description.attributes, tagged?.attributes ?? []];
+  // A bundle-only section has its transport in the tagged one (RFC 9143 section 7.1.3).
+  const places = [section.attributes, description.attributes, tagged.attributes];
   const find = (name: string) => places.map((place) => attribute(place, name)).find((v) => v);
   const iceUfrag = find("ice-ufrag");
   if (!iceUfrag) throw invalid("it has no ICE credentials (a=ice-ufrag)");

@@ -176,12 +176,15 @@ describe("answer", () => {
       "a=sendonly",
       "a=msid:onepull video",
       "a=rtcp-mux",
-      "a=rtcp-rsize",
-      "a=rtcp-xr:rcvr-rtt=all",
       "a=ice-ufrag:abcd",
       `a=ice-pwd:${FACTS.ice.password}`,
       "a=fingerprint:sha-256 AA:BB",
       "a=setup:passive",
+      "a=candidate:1 1 udp 2130706431 192.0.2.7 8555 typ host",
+      "a=candidate:2 1 udp 2130706175 2001:db8::7 8555 typ host",
+      "a=end-of-candidates",
+      "a=rtcp-rsize",
+      "a=rtcp-xr:rcvr-rtt=all",
       "a=rtpmap:108 H264/90000",
       "a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
       "a=rtcp-fb:108 nack",
@@ -194,15 +197,12 @@ describe("answer", () => {
       "a=ssrc-group:FID 1111 2222",
       "a=ssrc:1111 cname:onepull",
       "a=ssrc:2222 cname:onepull",
-      "a=candidate:1 1 udp 2130706431 192.0.2.7 8555 typ host",
-      "a=candidate:2 1 udp 2130706175 2001:db8::7 8555 typ host",
-      "a=end-of-candidates",
       "",
     ]);
   });
 
   test("other sections stay in their places, refused", () => {
-    const offer = changed("m=video", `${AUDIO}\r\nm=video`).replace("BUNDLE 0", "BUNDLE a 0");
+    const offer = changed("m=video", `${AUDIO}\r\nm=video`).replace("BUNDLE 0", "BUNDLE 0 a");
     const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n";
     const answer = readDescription(writeAnswer(readOffer(offer + data, ""), FACTS));
     expect(answer?.media.map(({ media, port }) => [media, port])).toEqual([
@@ -212,6 +212,26 @@ describe("answer", () => {
     ]);
     expect(answer?.attributes).toContainEqual({ name: "group", value: "BUNDLE 0" });
     expect(answer?.media[0]?.attributes).toContainEqual({ name: "mid", value: "a" });
+  });
+
+  test("a section that carries the transport of the bundle is kept, idle", () => {
+    const offer = changed("m=video", `${AUDIO}\r\nm=video`).replace("BUNDLE 0", "BUNDLE a 0");
+    const answer = readDescription(writeAnswer(readOffer(offer, ""), FACTS));
+    const [audio, video] = answer?.media ?? [];
+    expect(answer?.attributes).toContainEqual({ name: "group", value: "BUNDLE a 0" });
+    expect(audio).toMatchObject({ media: "audio", port: 8555, formats: ["111"] });
+    for (const name of ["inactive", "ice-ufrag", "fingerprint", "candidate", "rtcp-mux"]) {
+      expect(audio?.attributes.map((attribute) => attribute.name)).toContain(name);
+    }
+    expect(video).toMatchObject({ media: "video", port: 8555 });
+  });
+
+  test("one that is no media is not", () => {
+    const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d";
+    const offer = changed("m=video", `${data}\r\nm=video`).replace("BUNDLE 0", "BUNDLE d 0");
+    const answer = readDescription(writeAnswer(readOffer(offer, ""), FACTS));
+    expect(answer?.media.map(({ port }) => port)).toEqual([0, 8555]);
+    expect(answer?.attributes).toContainEqual({ name: "group", value: "BUNDLE 0" });
   });
 
   test("what was not offered is not answered", () => {

@@ -69,7 +69,10 @@ export class Conversation implements FeedbackListener {
     const packet = incoming.unprotect(datagram);
     if (packet === null) return;
     readFeedback(packet, ssrc, this);
-    if (!this.#over) sender.path.socket.egress.flush();
+    if (this.#over) return;
+    sender.path.socket.egress.flush();
+    // A retransmission that the buffer refused is asked for again.
+    sender.path.to.refused = 0;
   }
 
   /** Sends a report when one is due. */

@@ -88,7 +88,8 @@ async function settle(): Promise<void> {
 }
 
 /** Type of the first record's first handshake message, when in the clear. */
-const messageType = (datagram: Buffer) => (datagram[0] === 22 ? datagram[13] : -1);
+const messageType = (datagram: Buffer) =>
+  datagram[0] === 22 && datagram.readUInt16BE(3) === 0 ? (datagram[13] ?? -1) : -1;
 /** A handshake record under the new keys: the client's Finished. */
 const isSealed = (datagram: Buffer) => datagram[0] === 22 && datagram.readUInt16BE(3) === 1;
 const CLIENT_KEY_EXCHANGE = 16;
@@ -186,6 +187,23 @@ describe("a bad network", () => {
       },
     });
     expect((await pair.outcome.promise).at).toBe("connected");
+  });
+
+  test("the client's whole flight in one datagram, as browsers send it", async () => {
+    const flight: Buffer[] = [];
+    let arrivals = 0;
+    using pair = new Pair({
+      bend: (datagram) => {
+        const ofFlight = [11, 16, 15, -1].includes(messageType(datagram));
+        if (!ofFlight) return [datagram];
+        flight.push(datagram);
+        if (!isSealed(datagram)) return [];
+        arrivals++;
+        return [Buffer.concat(flight.splice(0))];
+      },
+    });
+    expect((await pair.outcome.promise).at).toBe("connected");
+    expect(arrivals).toBe(1);
   });
 
   test("a lost Finished is repeated with its whole flight", async () => {

@@ -107,7 +107,6 @@ class ProvenServer extends DtlsServer {
   readonly #held = new Map<number, HandshakeMessage>();
   #next = 0;
   #finished: Buffer | null = null;
-  #order = Promise.resolve();
 
   constructor(
     options: ConstructorParameters<typeof DtlsServer>[0],
@@ -119,16 +118,18 @@ class ProvenServer extends DtlsServer {
     this.onHandleHandshakes = (messages) => this.#sort(messages, take);
   }
 
+  /** Takes what is in order at once: the next record may be under keys that these messages make. */
   async #sort(
     messages: readonly HandshakeMessage[],
     take: DtlsServer["onHandleHandshakes"],
   ): Promise<void> {
-    for (const message of messages) {
-      // Not in order with the rest: this ends only when the whole next flight has come.
-      if (message.msg_type === CLIENT_HELLO) await this.#hello(message, take);
-      else this.#order = this.#order.then(() => this.#flight(message, take));
-    }
-    await this.#order;
+    await Promise.all(
+      messages.map((message) =>
+        message.msg_type === CLIENT_HELLO
+          ? this.#hello(message, take)
+          : this.#flight(message, take),
+      ),
+    );
   }
 
   /** A hello may come again until our flight is answered; later it would start anew. */
@@ -143,9 +144,9 @@ class ProvenServer extends DtlsServer {
     if (position === this.#next) {
       if (message.msg_type === FINISHED) this.#prove(message);
       this.#next++;
-      await take([message]);
+      const taken = take([message]);
       const held = this.#held.get(CLIENT_FLIGHT[this.#next] ?? 0);
-      if (held) await this.#flight(held, take);
+      await Promise.all([taken, held && this.#flight(held, take)]);
     } else if (message.msg_type === FINISHED && this.#finished?.equals(message.fragment)) {
       // Ours got lost: werift sends it again.
       await take([message]);

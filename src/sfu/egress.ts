@@ -37,10 +37,17 @@ const ARENA_BYTES = 256 << 10;
 /** Sends by Bun's own socket. */
 export class SocketEgress implements Egress {
   readonly arena = new Pinned(ARENA_BYTES);
-  readonly counters: BatchCounters = { packets: 0, bytes: 0, dropped: 0, systemCalls: 0 };
+  readonly counters: BatchCounters = {
+    packets: 0,
+    bytes: 0,
+    refused: 0,
+    dropped: 0,
+    systemCalls: 0,
+  };
   readonly #socket: DatagramSocket;
   /** Bytes, port and address of each datagram, as `sendMany` takes them. */
   #packets: (Uint8Array | string | number)[] = [];
+  #destinations: Destination[] = [];
   #end = 0;
 
   constructor(socket: DatagramSocket) {
@@ -56,20 +63,23 @@ export class SocketEgress implements Egress {
     const start = this.#end;
     this.#end += length;
     this.#packets.push(this.arena.bytes.subarray(start, this.#end), to.port, to.address);
+    this.#destinations.push(to);
+    this.counters.bytes += length;
   }
 
   flush(): void {
-    const packets = this.#packets;
-    if (packets.length === 0) return;
+    const destinations = this.#destinations;
+    if (destinations.length === 0) return;
+    const sent = this.#send(this.#packets);
     this.#packets = [];
-    const bytes = this.#end;
+    this.#destinations = [];
     this.#end = 0;
-    const count = packets.length / 3;
-    const sent = this.#send(packets);
     this.counters.systemCalls++;
     this.counters.packets += sent;
-    this.counters.bytes += sent === count ? bytes : Math.round((bytes * sent) / count);
-    this.counters.dropped += count - sent;
+    for (let i = sent; i < destinations.length; i++) {
+      destinations[i]!.refused++;
+      this.counters.refused++;
+    }
   }
 
   #send(packets: readonly (Uint8Array | string | number)[]): number {
@@ -80,7 +90,8 @@ export class SocketEgress implements Egress {
       try {
         return this.#socket.sendMany(packets);
       } catch {
-        return 0;
+        this.counters.dropped += packets.length / 3;
+        return packets.length / 3;
       }
     }
   }

@@ -9,27 +9,30 @@ export const BURST_INTERVAL_MS = 5;
 /** 52 Mbps: two seconds of 4 Mbps within 160 ms, and no more than Wi-Fi's queues hold at once. */
 const BURST_BYTES = 32 << 10;
 
+/** What a room needs of the part it belongs to. */
+export interface RoomHost {
+  /** Sends what the viewers committed. */
+  flush(): void;
+  /** Someone is behind: `advance` is to be called soon. */
+  behind(): void;
+}
+
 export class Room implements PacketSink {
   readonly stream: Stream;
   /** When packets last arrived. */
   arrived: Millis;
-  readonly #flush: () => void;
+  readonly #host: RoomHost;
   readonly #viewers = new Set<Viewer>();
   readonly #detach: () => void;
   /** Packets up to here were announced; later ones are still being written. */
   #head: number;
 
-  /** @param flush sends what the viewers committed */
-  constructor(stream: Stream, flush: () => void, now: Millis) {
+  constructor(stream: Stream, host: RoomHost, now: Millis) {
     this.stream = stream;
     this.arrived = now;
-    this.#flush = flush;
+    this.#host = host;
     this.#head = stream.ring.head;
     this.#detach = stream.attachPackets(this);
-  }
-
-  get empty(): boolean {
-    return this.#viewers.size === 0;
   }
 
   /** The stream brought packets. What goes wrong for one viewer ends that one only. */
@@ -37,14 +40,14 @@ export class Room implements PacketSink {
     this.#head = to;
     this.arrived = now;
     for (const viewer of this.#viewers) viewer.media(to, now);
-    this.#flush();
+    if (this.#settle()) this.#host.behind();
   }
 
   /** The viewer is ready: it gets the current group of pictures, then what comes. */
   join(viewer: Viewer, now: Millis): void {
     this.#viewers.add(viewer);
     viewer.media(this.#head, now);
-    this.#flush();
+    if (this.#settle()) this.#host.behind();
   }
 
   leave(viewer: Viewer): void {
@@ -53,16 +56,20 @@ export class Room implements PacketSink {
 
   /** One portion for everyone who is behind. True while someone still is. */
   advance(): boolean {
-    let behind = false;
-    for (const viewer of this.#viewers) {
-      if (viewer.advance(this.#head, BURST_BYTES)) behind = true;
-    }
-    this.#flush();
-    return behind;
+    for (const viewer of this.#viewers) viewer.advance(this.#head, BURST_BYTES);
+    return this.#settle();
   }
 
   /** Takes no more packets. */
   close(): void {
     this.#detach();
+  }
+
+  /** True when someone is behind. */
+  #settle(): boolean {
+    this.#host.flush();
+    let behind = false;
+    for (const viewer of this.#viewers) if (viewer.settle()) behind = true;
+    return behind;
   }
 }

@@ -24,13 +24,16 @@ const OPTIONS: SenderOptions = {
 /** Keeps what was sent, in order. */
 class Recorder implements Egress {
   readonly arena = new Pinned(4_096);
-  readonly counters = { packets: 0, bytes: 0, dropped: 0, systemCalls: 0 };
+  readonly counters = { packets: 0, bytes: 0, refused: 0, dropped: 0, systemCalls: 0 };
   readonly sent: Uint8Array[] = [];
+  /** Datagrams that are taken until the next flush; more are refused, as by a full send buffer. */
+  room = Number.POSITIVE_INFINITY;
   reserve(): number {
     return 64;
   }
-  commit(length: number): void {
-    this.sent.push(this.arena.bytes.slice(64, 64 + length));
+  commit(length: number, to: Destination): void {
+    if (this.room-- <= 0) to.refused++;
+    else this.sent.push(this.arena.bytes.slice(64, 64 + length));
   }
   flush(): void {}
 }
@@ -196,6 +199,87 @@ describe("a viewer that fell behind the ring", () => {
     expect(recorder.sent).toHaveLength(sent);
     expect(sender.counters).toMatchObject({ retransmitted: 0, notRetransmitted: 1 });
   });
+});
+
+describe("a full send buffer", () => {
+  test("a live viewer falls behind and gets everything a little later", () => {
+    const sender = open();
+    play(sender, 2);
+    sender.settle();
+    const sent = recorder.sent.length;
+    recorder.room = 0;
+    play(sender, 1);
+    sender.settle();
+    expect(sender.state).toBe("burst");
+    expect(sender.counters.packets).toBe(sent);
+    sender.advance(head(), 5_000);
+    sender.settle();
+    expect(sender.state).toBe("burst");
+    recorder.room = Number.POSITIVE_INFINITY;
+    while (sender.state === "burst") {
+      sender.advance(head(), 5_000);
+      sender.settle();
+    }
+    play(sender, 1);
+    expect(sequences()).toEqual(ascending(1_000, head()));
+    expect(sender.counters.packets).toBe(head());
+  });
+
+  test("a joiner starts over", () => {
+    const sender = open();
+    recorder.room = 0;
+    play(sender, 1);
+    sender.settle();
+    recorder.room = Number.POSITIVE_INFINITY;
+    sender.advance(head(), Number.POSITIVE_INFINITY);
+    sender.settle();
+    expect(sender.state).toBe("live");
+    expect(sequences()).toEqual(ascending(1_000, head()));
+  });
+
+  test("a viewer that stays blocked goes on at a later keyframe", () => {
+    const sender = open();
+    play(sender, 1);
+    recorder.room = 0;
+    for (let i = 0; i < 120; i++) {
+      play(sender, 1);
+      sender.settle();
+      sender.advance(head(), 30_000);
+      sender.settle();
+    }
+    recorder.room = Number.POSITIVE_INFINITY;
+    const sent = recorder.sent.length;
+    while (sender.state !== "live") {
+      play(sender, 1);
+      sender.advance(head(), 100_000);
+      sender.settle();
+    }
+    const [first] = opened().slice(sent);
+    expect(first?.payload[0]).toBe(0x67);
+  });
+});
+
+test("no index ever stands for two packets, whatever is refused and lost in between", () => {
+  const sender = open({ retransmission: null });
+  const contents = new Map<number, string>();
+  const check = () => {
+    for (const datagram of recorder.sent.splice(0)) {
+      const sequence = (datagram[2]! << 8) | datagram[3]!;
+      const text = Buffer.from(datagram).toString("latin1");
+      expect(contents.get(sequence) ?? text).toBe(text);
+      contents.set(sequence, text);
+    }
+  };
+  for (let i = 0; i < 600; i++) {
+    // Some of a portion leaves, the rest is refused, for as long as it takes to fall out.
+    recorder.room = i % 150 < 120 ? 3 : Number.POSITIVE_INFINITY;
+    play(sender, 1);
+    sender.settle();
+    sender.advance(head(), 20_000);
+    sender.settle();
+    check();
+  }
+  expect(contents.size).toBeGreaterThan(1_000);
 });
 
 describe("retransmission", () => {

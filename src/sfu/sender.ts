@@ -83,9 +83,12 @@ export class Sender {
   #state: State = { at: "waiting", after: -1 };
   /** The next packet of the ring. */
   #cursor = 0;
-  // Packet `#baseId` has index `#baseIndex`.
+  // Packet `#baseId` has index `#baseIndex`; from `#unused` on, none was used.
   #baseId = 0;
   #baseIndex: number;
+  #unused: number;
+  /** Where the last portion began, and the counters then. */
+  readonly #portion = { cursor: 0, packets: 0, payloadBytes: 0 };
   #retransmissionIndex: number;
   #retransmissionsLeft = RETRANSMISSIONS_PER_SECOND_MAX;
   #retransmissionsSince: Millis = 0;
@@ -97,6 +100,7 @@ export class Sender {
     this.#options = options;
     this.#headerBytes = RTP_HEADER_BYTES + options.extension.length;
     this.#baseIndex = options.firstSequence;
+    this.#unused = options.firstSequence;
     this.#retransmissionIndex = options.retransmission?.firstSequence ?? 0;
   }
 
@@ -132,7 +136,22 @@ export class Sender {
     if (this.#cursor === to) this.#state = { at: "live" };
   }
 
-  /** Answers a NACK for one sequence number. Commits; whoever calls flushes. */
+  /**
+   * To be called after the flush: a portion that a full send buffer refused, in part or whole, is
+   * sent again with the next one. The same packets give the same datagrams.
+   */
+  settle(): void {
+    const { to } = this.path;
+    if (to.refused === 0) return;
+    to.refused = 0;
+    if (this.#state.at === "waiting") return;
+    this.#cursor = this.#portion.cursor;
+    this.counters.packets = this.#portion.packets;
+    this.counters.payloadBytes = this.#portion.payloadBytes;
+    this.#state = { at: "burst" };
+  }
+
+  /** Answers a NACK for one sequence number. Commits; whoever calls flushes, and does not settle. */
   retransmit(sequence: number, now: Millis): void {
     const newest = this.#indexOf(this.#cursor) - 1;
     const index = newest - ((newest - sequence) & 0xffff);
@@ -164,8 +183,9 @@ export class Sender {
     const { keyframe } = this.#stream;
     if (keyframe <= after || keyframe >= to) return;
     if (this.#bytesFrom(keyframe, to) > BURST_BYTES_MAX) return;
-    // One number stays unused after a break, which tells the viewer that something is missing.
-    if (this.counters.packets > 0) this.#baseIndex = this.#indexOf(this.#cursor) + 1;
+    // One number stays unused after a break, which tells the viewer that something is missing. An
+    // index that was ever used is not used again: it is the nonce of its packet.
+    if (this.#unused > this.#baseIndex) this.#baseIndex = this.#unused + 1;
     this.#baseId = keyframe;
     this.#cursor = keyframe;
     this.#state = { at: "burst" };
@@ -189,6 +209,9 @@ export class Sender {
   #sendUpTo(to: number, bytesMax: number): void {
     const { ring } = this.#stream;
     const { counters } = this;
+    this.#portion.cursor = this.#cursor;
+    this.#portion.packets = counters.packets;
+    this.#portion.payloadBytes = counters.payloadBytes;
     for (let bytes = 0; this.#cursor < to && bytes < bytesMax; this.#cursor++) {
       const id = this.#cursor;
       if ((ring.flags(id) & FLAG_HOLE) !== 0) continue;
@@ -207,10 +230,12 @@ export class Sender {
   #send(id: number): void {
     const { ring } = this.#stream;
     const { ssrc, payloadType } = this.#options;
+    const index = this.#indexOf(id);
+    this.#unused = Math.max(this.#unused, index + 1);
     packet.source = ring.bytes;
     packet.payloadStart = ring.start(id);
     packet.payloadBytes = ring.length(id);
-    this.#commit(id, this.#indexOf(id), ssrc, payloadType);
+    this.#commit(id, index, ssrc, payloadType);
   }
 
   /** RFC 4588 section 4: the payload behind its original number, in a stream of its own. */

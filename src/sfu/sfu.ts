@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { Fault } from "../core/fault.ts";
 import type { Millis, UnixMs } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
+import type { BatchCounters } from "../native/udp.ts";
 import { type Latency, playoutDelayExtension } from "../rtc/playout-delay.ts";
 import { looksLikeStun, readStun } from "../rtc/stun.ts";
 import { writeAnswer } from "../rtc/whep-answer.ts";
@@ -97,7 +98,6 @@ export class Sfu implements AsyncDisposable {
       log: this.#log,
       now: this.#now,
       moved: (viewer, from, to) => this.#moved(viewer, from, to),
-      behind: () => this.#startBursts(),
       ended: (viewer) => this.#forget(viewer),
     };
   }
@@ -175,7 +175,7 @@ export class Sfu implements AsyncDisposable {
   stats(): SfuStats {
     const egresses = this.#sockets.map(({ egress }) => egress);
     const first = egresses[0];
-    const sum = (key: "packets" | "bytes" | "dropped" | "systemCalls") =>
+    const sum = (key: keyof BatchCounters) =>
       egresses.reduce((total, { counters }) => total + counters[key], 0);
     return {
       ...this.#totals,
@@ -183,6 +183,7 @@ export class Sfu implements AsyncDisposable {
       send: first === undefined ? "bun" : kindOf(first),
       packets: sum("packets"),
       bytes: sum("bytes"),
+      refused: sum("refused"),
       dropped: sum("dropped"),
       systemCalls: sum("systemCalls"),
       viewers: [...this.#sessions.values()].map((viewer) => viewer.stats()),
@@ -234,7 +235,8 @@ export class Sfu implements AsyncDisposable {
   #room(stream: Stream): Room {
     let room = this.#rooms.get(stream);
     if (room === undefined) {
-      room = new Room(stream, () => this.#flush(), this.#now());
+      const host = { flush: () => this.#flush(), behind: () => this.#startBursts() };
+      room = new Room(stream, host, this.#now());
       this.#rooms.set(stream, room);
     }
     return room;

@@ -51,7 +51,9 @@ export interface SfuStats extends Readonly<SfuTotals> {
   readonly packets: number;
   /** With headers and tags, without UDP and IP. */
   readonly bytes: number;
-  /** Datagrams that the system did not take. */
+  /** Datagrams that a full send buffer refused; they were sent again later. */
+  readonly refused: number;
+  /** Datagrams lost on this machine for another reason, such as a viewer without a route. */
   readonly dropped: number;
   readonly systemCalls: number;
   readonly viewers: readonly ViewerStats[];

@@ -34,8 +34,6 @@ export interface ViewerHost {
   now(): Millis;
   /** The viewer is reached another way; `null` before the first. */
   moved(viewer: Viewer, from: Path | null, to: Path): void;
-  /** The viewer is behind and wants to be advanced. */
-  behind(): void;
   ended(viewer: Viewer): void;
 }
 
@@ -133,7 +131,7 @@ export class Viewer {
     if (state.at === "playing") this.#guard(() => state.conversation.receive(datagram));
   }
 
-  /** Packets up to but without `to` are there. Commits; the room flushes. */
+  /** Packets up to but without `to` are there. Commits; the room flushes and settles. */
   media(to: number, now: Millis): void {
     const state = this.#state;
     if (state.at !== "playing") return;
@@ -147,19 +145,24 @@ export class Viewer {
       this.#firstMediaMs = now - this.#started;
       state.conversation.report(now);
     }
-    if (state.sender.state === "burst") this.#host.behind();
   }
 
-  /** Catches up by about `bytes`. Commits; the room flushes. True while still behind. */
-  advance(to: number, bytes: number): boolean {
+  /** Catches up by about `bytes`. Commits; the room flushes and settles. */
+  advance(to: number, bytes: number): void {
     const state = this.#state;
-    if (state.at !== "playing") return false;
+    if (state.at !== "playing") return;
     try {
       state.sender.advance(to, bytes);
     } catch (error) {
       this.#crash(error);
-      return false;
     }
+  }
+
+  /** What was committed was flushed. True while the viewer is behind, and wants to be advanced. */
+  settle(): boolean {
+    const state = this.#state;
+    if (state.at !== "playing") return false;
+    state.sender.settle();
     return state.sender.state === "burst";
   }
 

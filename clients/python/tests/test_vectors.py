@@ -11,6 +11,7 @@ from typing import Any
 from onepull import MessageError, parse_message
 from onepull.frame import read_frame
 from onepull.header import FrameHeader
+from onepull.ring import RingReader
 
 FOLDER = Path(__file__).parents[3] / "test" / "vectors" / "frame"
 
@@ -71,7 +72,7 @@ class RingVectors(unittest.TestCase):
                     self.check(place, copy, read["pixels"])
 
     def check(self, header: FrameHeader, copy: bool, pixels: str | None) -> None:
-        frame = read_frame(header, copy)
+        frame = read_frame(RingReader(), header, copy)
         if pixels is None:
             self.assertIsNone(frame)
             return

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .ring import RingFile, ring_with
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .header import FrameHeader
+    from .ring import RingFile, RingReader
 
 
 class Frame:
@@ -55,9 +54,9 @@ class Frame:
         return f"<Frame {h.camera} seq={h.seq} {h.width}x{h.height}>"
 
 
-def read_frame(header: FrameHeader, copy: bool) -> Frame | None:
+def read_frame(reader: RingReader, header: FrameHeader, copy: bool) -> Frame | None:
     """The header's picture; None when it was overwritten before it was read."""
-    ring = ring_with(header)
+    ring = reader.ring_with(header)
     if ring is None:
         return None
     view = ring.picture(header)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from .errors import MessageError
@@ -11,7 +11,7 @@ from .errors import MessageError
 _VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class FrameHeader:
     """What the hub knows of one picture. Times in nanoseconds, exact."""
 
@@ -35,7 +35,7 @@ class FrameHeader:
     #: When the picture was complete in memory, Unix time.
     decoded_at_ns: int
     keyframe: bool
-    #: The picture may show what never was. Not delivered unless asked for.
+    #: The picture may show what never was. The hub keeps such pictures back.
     damaged: bool
     #: Pictures of this camera that were not delivered since the last one that was.
     dropped_before: int
@@ -46,6 +46,15 @@ class FrameHeader:
     size: int
     #: What the slot's counter says while it holds this picture.
     generation: int
+
+
+_TEXTS = ("camera", "format", "captured_clock", "path")
+_FLAGS = ("keyframe", "damaged")
+#: The type of every field, in JSON.
+_KINDS = {
+    field.name: str if field.name in _TEXTS else bool if field.name in _FLAGS else int
+    for field in dataclasses.fields(FrameHeader)
+}
 
 
 def parse_message(message: bytes) -> tuple[str, FrameHeader, memoryview]:
@@ -74,43 +83,13 @@ def _header(fields: dict[str, Any]) -> FrameHeader:
             f"frame bus messages of version {version!r}: this package knows {_VERSION}; "
             "use the onepull package of the hub's release"
         )
-    text, whole, flag = _typed(fields, str), _typed(fields, int), _typed(fields, bool)
-    clock = text("captured_clock")
-    if clock not in ("rtcp", "arrival"):
-        raise MessageError(f"not a frame bus message: captured_clock {clock!r}")
-    header = FrameHeader(
-        camera=text("camera"),
-        seq=whole("seq"),
-        format=text("format"),
-        width=whole("width"),
-        height=whole("height"),
-        stride=whole("stride"),
-        rtp_timestamp=whole("rtp_timestamp"),
-        pts_ns=whole("pts_ns"),
-        captured_at_ns=whole("captured_at_ns"),
-        captured_clock="rtcp" if clock == "rtcp" else "arrival",
-        decoded_at_ns=whole("decoded_at_ns"),
-        keyframe=flag("keyframe"),
-        damaged=flag("damaged"),
-        dropped_before=whole("dropped_before"),
-        path=text("path"),
-        slot=whole("slot"),
-        offset=whole("offset"),
-        size=whole("size"),
-        generation=whole("generation"),
-    )
+    for name, kind in _KINDS.items():
+        # Not isinstance: True is no number.
+        if type(fields.get(name)) is not kind:
+            raise MessageError(f"not a frame bus message: no {kind.__name__} {name}")
+    header = FrameHeader(**{name: fields[name] for name in _KINDS})
+    if header.captured_clock not in ("rtcp", "arrival"):
+        raise MessageError(f"not a frame bus message: captured_clock {header.captured_clock!r}")
     if header.size != header.stride * header.height or header.stride < header.width * 3:
         raise MessageError("not a frame bus message: its sizes contradict each other")
     return header
-
-
-def _typed(fields: dict[str, Any], kind: type) -> Any:  # noqa: ANN401
-    """A function that takes a field of this very type; ``True`` is no number."""
-
-    def take(name: str) -> Any:  # noqa: ANN401
-        value = fields.get(name)
-        if type(value) is not kind:
-            raise MessageError(f"not a frame bus message: no {kind.__name__} {name}")
-        return value
-
-    return take

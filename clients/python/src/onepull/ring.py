@@ -104,16 +104,23 @@ class RingFile:
         )
 
 
-def ring_with(header: FrameHeader) -> RingFile | None:
-    """The ring file that holds the header's picture; None when it was overwritten already.
+class RingReader:
+    """Finds pictures, and keeps the file mapped from one to the next."""
 
-    Raises FileNotFoundError and SharedMemoryError.
-    """
-    ring = RingFile.at(header.path)
-    if ring.holds(header):
-        return ring
-    if not ring.replaced():
-        return None
-    # The file was made anew, by another decode process or for another size of picture.
-    ring = RingFile.anew(header.path, ring)
-    return ring if ring.holds(header) else None
+    def __init__(self) -> None:
+        """Nothing is mapped before the first picture."""
+        self._ring: RingFile | None = None
+
+    def ring_with(self, header: FrameHeader) -> RingFile | None:
+        """The ring file that holds the header's picture; None when it was overwritten already.
+
+        Raises FileNotFoundError and SharedMemoryError.
+        """
+        ring = self._ring
+        if ring is None or ring.path != header.path:
+            ring = RingFile.at(header.path)
+        if not ring.holds(header) and ring.replaced():
+            # It was made anew, by another decode process or for another size of picture.
+            ring = RingFile.anew(header.path, ring)
+        self._ring = ring
+        return ring if ring.holds(header) else None

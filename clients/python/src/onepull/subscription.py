@@ -12,6 +12,7 @@ from .endpoint import find_endpoint, why_no_frame
 from .errors import NoFrameError
 from .frame import Frame, read_frame
 from .header import parse_message
+from .ring import RingReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +42,7 @@ class CameraSocket:
         self.socket.setsockopt(zmq.CONFLATE, 1)
         self.socket.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
         self.socket.connect(endpoint)
+        self._reader = RingReader()
         #: A picture that a message spoke of and that could not be opened.
         self.missing: str | None = None
 
@@ -52,7 +54,7 @@ class CameraSocket:
             return None
         _, header, _ = parse_message(message)
         try:
-            frame = read_frame(header, copy)
+            frame = read_frame(self._reader, header, copy)
         except FileNotFoundError:
             self.missing = header.path
             return None
@@ -86,12 +88,10 @@ class Subscription:
         self.copy = copy
         self._poller = zmq.Poller()
         self._waiting: list[CameraSocket] = []
-        self._by_socket: dict[Socket, CameraSocket] = {}
         self._order: list[CameraSocket] = []
         for camera in dict.fromkeys(self.cameras):
             source = CameraSocket(camera, width, self.endpoint)
             self._poller.register(source.socket, zmq.POLLIN)
-            self._by_socket[source.socket] = source
             self._order.append(source)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -134,7 +134,6 @@ class Subscription:
             source.close()
         self._order.clear()
         self._waiting.clear()
-        self._by_socket.clear()
 
     def __enter__(self) -> Subscription:
         return self
