@@ -86,7 +86,7 @@ describe("lag", () => {
     play(clip.slice(20, 24));
     expect(album.claims).toBe(claims);
     expect(decoder.takeStats()).toMatchObject({ degraded: true, dropped: { late: 4 } });
-    clock.now = clip[24]?.arrived ?? 0;
+    clock.now = clip[24]?.completed ?? 0;
     play(clip.slice(24));
     expect(album.sequences.slice(18, 22)).toEqual([18, 19, 24, 25]);
     expect(wrong(album)).toEqual([]);
@@ -100,7 +100,7 @@ describe("lag", () => {
     play(clip.slice(0, 3));
     clock.now += 1_500;
     for (const unit of clip.slice(3)) {
-      clock.now = Math.max(clock.now, unit.arrived);
+      clock.now = Math.max(clock.now, unit.completed);
       decoder.unit(unit);
     }
     expect(album.sequences).toEqual([0, 1, 2, ...clip.slice(35).map((unit) => unit.sequence)]);
@@ -111,7 +111,7 @@ describe("lag", () => {
 
 describe("replay", () => {
   const replayed = (units: readonly Unit[], now: number) =>
-    units.map((unit) => ({ ...unit, replayed: true, arrived: now }));
+    units.map((unit) => ({ ...unit, replayed: true, arrived: now, completed: now }));
 
   test("only the newest picture of a replay is converted, and live ones follow", () => {
     const { decoder, album, play } = openCameraDecoder();
@@ -120,7 +120,11 @@ describe("replay", () => {
     decoder.replayEnded();
     decoder.replayEnded();
     expect(album.sequences).toEqual([7]);
-    play(clip.slice(8, 12).map((unit) => ({ ...unit, arrived: unit.arrived - 320 })));
+    play(
+      clip
+        .slice(8, 12)
+        .map((unit) => ({ ...unit, arrived: unit.arrived - 320, completed: unit.arrived - 320 })),
+    );
     expect(album.sequences).toEqual([7, 8, 9, 10, 11]);
     expect(wrong(album)).toEqual([]);
     expect(album.shown[0]?.facts.droppedBefore).toBe(0);
@@ -191,7 +195,15 @@ describe("formats", () => {
     expect(faults.map((fault) => fault.code)).toEqual(["shared_memory"]);
     full = false;
     clock.now = 6_000;
-    play(clip.slice(20).map((unit) => ({ ...unit, arrived: unit.arrived + 6_000 })));
+    play(
+      clip
+        .slice(20)
+        .map((unit) => ({
+          ...unit,
+          arrived: unit.arrived + 6_000,
+          completed: unit.arrived + 6_000,
+        })),
+    );
     expect(wide.shown.length).toBe(30);
   });
 });

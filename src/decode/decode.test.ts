@@ -67,7 +67,13 @@ const AHEAD_MS = 500;
 
 /** Some of the clip's units, as if they arrived now. */
 const live = (from: number, to: number) =>
-  clip.slice(from, to).map((unit) => ({ ...unit, arrived: monotonicMs() + AHEAD_MS }));
+  clip
+    .slice(from, to)
+    .map((unit) => ({
+      ...unit,
+      arrived: monotonicMs() + AHEAD_MS,
+      completed: monotonicMs() + AHEAD_MS,
+    }));
 
 describe("decode group", () => {
   test("from a stream through the socket to pictures, the replay's newest first", async () => {
@@ -79,7 +85,8 @@ describe("decode group", () => {
     group.decode("lobby", [SHM]);
     const feed = stack.use(await UnitFeed.open({ socket, camera: "lobby", gone: () => {} }));
     const attachUnits = (sink: UnitSink, now: Millis) => {
-      for (const unit of clip.slice(0, 7)) sink.unit({ ...unit, arrived: now, replayed: true });
+      for (const unit of clip.slice(0, 7))
+        sink.unit({ ...unit, arrived: now, completed: now, replayed: true });
       return () => {};
     };
     feed.follow({ attachUnits }, monotonicMs());

@@ -40,6 +40,7 @@ function unit(sequence: number, bytes: number, over: Partial<Unit> = {}): Unit {
     sequence,
     timestamp: sequence * 3600,
     arrived: monotonicMs(),
+    completed: monotonicMs(),
     captured: 0,
     capturedClock: "arrival",
     keyframe: sequence % 10 === 0,
@@ -58,7 +59,8 @@ class FakeStream {
     this.#replay = replay;
   }
   attachUnits(sink: UnitSink, now: Millis): () => void {
-    for (const one of this.#replay) sink.unit({ ...one, arrived: now, replayed: true });
+    for (const one of this.#replay)
+      sink.unit({ ...one, arrived: now, completed: now, replayed: true });
     this.sink = sink;
     return () => {
       this.sink = null;
@@ -192,7 +194,7 @@ describe("a peer that stops reading", () => {
     let now = monotonicMs();
     let most = 0;
     for (let i = 0; i < 1_500; i++) {
-      feed.unit(unit(i, 40_000, { arrived: now }));
+      feed.unit(unit(i, 40_000, { arrived: now, completed: now }));
       most = Math.max(most, feed.pendingBytes);
       now += 40;
     }

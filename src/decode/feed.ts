@@ -98,13 +98,13 @@ export class UnitFeed implements UnitSink, Disposable {
       this.#droppedBefore = true;
       return;
     }
-    if (this.pendingBytes === 0) this.#progressAt = unit.arrived;
+    if (this.pendingBytes === 0) this.#progressAt = unit.completed;
     const at = this.#reserve(UNIT_HEAD_BYTES + unit.length);
     writeUnitHead(this.#view, at, unit, unit.gapBefore || this.#droppedBefore);
     this.#pending.set(unit.bytes.subarray(0, unit.length), at + UNIT_HEAD_BYTES);
     this.#droppedBefore = false;
     this.counters.sent++;
-    this.#flush(unit.arrived);
+    this.#flush(unit.completed);
   }
 
   /** Ends the connection; what is pending is thrown away. False when it had ended already. */
@@ -125,7 +125,7 @@ export class UnitFeed implements UnitSink, Disposable {
 
   #takes(unit: Unit): boolean {
     if (this.pendingBytes === 0) return true;
-    const stalled = unit.arrived - this.#progressAt > STALL_MS;
+    const stalled = unit.completed - this.#progressAt > STALL_MS;
     return !stalled && this.pendingBytes + UNIT_HEAD_BYTES + unit.length <= PENDING_BYTES_MAX;
   }
 

@@ -16,12 +16,12 @@ function run(options: {
   const behindMs: number[] = [];
   let now = 0;
   for (let i = 0; i < options.units; i++) {
-    const arrived = i * FRAME_MS;
-    now = Math.max(now, arrived);
-    const pace = lag.next({ keyframe: i % options.gop === 0, replayed: false, arrived }, now);
+    const completed = i * FRAME_MS;
+    now = Math.max(now, completed);
+    const pace = lag.next({ keyframe: i % options.gop === 0, replayed: false, completed }, now);
     now += pace === "drop" ? (options.dropCostMs ?? 0.1) : options.costMs(i);
     paces.push(pace);
-    behindMs.push(now - arrived);
+    behindMs.push(now - completed);
   }
   return { paces, behindMs };
 }
@@ -72,11 +72,11 @@ describe("lag", () => {
   test("a replay is decoded without conversion, and what waited behind it is not dropped", () => {
     const lag = new LagControl();
     const replayed = (keyframe: boolean, now: number) =>
-      lag.next({ keyframe, replayed: true, arrived: 0 }, now);
+      lag.next({ keyframe, replayed: true, completed: 0 }, now);
     for (let i = 0; i < 300; i++) expect(replayed(i === 0, i * 8)).toBe("decode");
     expect(lag.behind).toBe(false);
-    const live = (arrived: number, now: number) =>
-      lag.next({ keyframe: false, replayed: false, arrived }, now);
+    const live = (completed: number, now: number) =>
+      lag.next({ keyframe: false, replayed: false, completed }, now);
     // 2.4 s of replay stand in front of the first live unit; decoding takes 8 ms per 40 ms.
     let now = 2_400;
     let converted = -1;
@@ -92,8 +92,8 @@ describe("lag", () => {
 
   test("a machine that does not catch up after a replay drops in the end", () => {
     const lag = new LagControl();
-    lag.next({ keyframe: true, replayed: true, arrived: 0 }, 0);
-    const live = { keyframe: false, replayed: false, arrived: 0 };
+    lag.next({ keyframe: true, replayed: true, completed: 0 }, 0);
+    const live = { keyframe: false, replayed: false, completed: 0 };
     expect(lag.next(live, 4_900)).toBe("decode");
     expect(lag.next(live, 5_100)).toBe("drop");
     expect(lag.behind).toBe(true);
@@ -101,8 +101,8 @@ describe("lag", () => {
 
   test("while dropping, a keyframe of the past is dropped too, a fresh one ends it", () => {
     const lag = new LagControl();
-    const at = (keyframe: boolean, arrived: number, now: number) =>
-      lag.next({ keyframe, replayed: false, arrived }, now);
+    const at = (keyframe: boolean, completed: number, now: number) =>
+      lag.next({ keyframe, replayed: false, completed }, now);
     expect(at(false, 0, 1_001)).toBe("drop");
     expect(at(true, 0, 1_001)).toBe("drop");
     expect(at(false, 1_000, 1_001)).toBe("drop");

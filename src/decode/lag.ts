@@ -1,6 +1,6 @@
 /**
  * Keeps decoding from falling behind: a picture of the past is worth nothing on the frame bus, so
- * work is left out before a queue can grow. How far behind is how long ago the unit arrived.
+ * work is left out before a queue can grow. How far behind is how long ago the unit was complete.
  *
  * @module
  */
@@ -37,12 +37,12 @@ export class LagControl {
   }
 
   /** Decides on the next unit. `now` is read just before it would be decoded. */
-  next(unit: Pick<Unit, "keyframe" | "replayed" | "arrived">, now: Millis): Pace {
+  next(unit: Pick<Unit, "keyframe" | "replayed" | "completed">, now: Millis): Pace {
     if (unit.replayed) {
       this.#state = { at: "catching up", since: now };
       return "decode";
     }
-    const behindMs = now - unit.arrived;
+    const behindMs = now - unit.completed;
     switch (this.#state.at) {
       case "catching up":
         if (behindMs > SKIP_CONVERSION_MS && now <= this.#state.since + CATCH_UP_MS)

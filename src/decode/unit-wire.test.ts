@@ -16,6 +16,7 @@ function unit(over: Partial<Unit> & { bytes: Uint8Array }): Unit {
     sequence: 7,
     timestamp: 0xfffffff0,
     arrived: 123_456.75,
+    completed: 123_700.125,
     captured: 1_788_000_000_123.25,
     capturedClock: "arrival",
     keyframe: false,

@@ -9,7 +9,7 @@
  *           u16  0
  * hello     the camera's name in UTF-8; the first message, and only that
  * unit      u32  RTP timestamp
- *           u32  0
+ *           u32  from its first packet to its last, us
  *           f64  sequence
  *           f64  arrived, ms of CLOCK_MONOTONIC
  *           f64  captured, ms since 1970 UTC
@@ -70,7 +70,7 @@ export function writeUnitHead(into: DataView, at: number, unit: Unit, gapBefore:
     (unit.capturedClock === "rtcp" ? FLAG_CAPTURED_BY_RTCP : 0);
   writeHead(into, at, FACTS_BYTES + unit.length, KIND_UNIT, flags);
   into.setUint32(at + 8, unit.timestamp, true);
-  into.setUint32(at + 12, 0, true);
+  into.setUint32(at + 12, Math.min((unit.completed - unit.arrived) * 1_000, 0xffff_ffff), true);
   into.setFloat64(at + 16, unit.sequence, true);
   into.setFloat64(at + 24, unit.arrived, true);
   into.setFloat64(at + 32, unit.captured, true);
@@ -173,12 +173,14 @@ export class UnitReader {
     if (end - start < UNIT_HEAD_BYTES) throw malformed("a unit that is too short");
     const view = this.#view;
     const flags = view.getUint8(start + 5);
+    const arrived = view.getFloat64(start + 24, true);
     this.#handler.unit({
       bytes: this.#bytes.subarray(start + UNIT_HEAD_BYTES, end),
       length: end - start - UNIT_HEAD_BYTES,
       timestamp: view.getUint32(start + 8, true),
       sequence: view.getFloat64(start + 16, true),
-      arrived: view.getFloat64(start + 24, true),
+      arrived,
+      completed: arrived + view.getUint32(start + 12, true) / 1_000,
       captured: view.getFloat64(start + 32, true),
       capturedClock: (flags & FLAG_CAPTURED_BY_RTCP) !== 0 ? "rtcp" : "arrival",
       keyframe: (flags & FLAG_KEYFRAME) !== 0,

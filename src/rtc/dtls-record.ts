@@ -1,7 +1,6 @@
 /** The outside of DTLS 1.2 records (RFC 6347 section 4.1): enough to decide what may be looked into. */
 import { readU32 } from "../rtp/header.ts";
 
-export const CHANGE_CIPHER_SPEC = 20;
 export const ALERT = 21;
 export const HANDSHAKE = 22;
 

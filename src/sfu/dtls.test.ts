@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { DtlsClient } from "werift";
 import type { MasterKeys } from "../rtc/srtp.ts";
 import { createIdentity, type DtlsIdentity, DtlsPeer } from "./dtls.ts";
+
+setDefaultTimeout(20_000);
 
 const [HUB, OWN, OTHER] = await Promise.all([createIdentity(), createIdentity(), createIdentity()]);
 
@@ -172,10 +174,12 @@ describe("a bad network", () => {
     expect((await pair.outcome.promise).at).toBe("connected");
   });
 
-  test("messages in the wrong order are put right", async () => {
+  test("messages in the wrong order are put right, at once", async () => {
     const late: Buffer[] = [];
+    let flights = 0;
     using pair = new Pair({
       bend: (datagram) => {
+        if (isSealed(datagram)) flights++;
         // The certificate arrives behind the key exchange.
         if (messageType(datagram) === 11) {
           late.push(datagram);
@@ -187,6 +191,21 @@ describe("a bad network", () => {
       },
     });
     expect((await pair.outcome.promise).at).toBe("connected");
+    expect(flights).toBe(1);
+  });
+
+  test("a first hello that arrives late does not start anew", async () => {
+    const hellos: Buffer[] = [];
+    using pair = new Pair({
+      bend: (datagram) => {
+        if (messageType(datagram) !== 1) return [datagram, ...hellos];
+        hellos.push(datagram);
+        return [datagram, ...hellos];
+      },
+    });
+    expect((await pair.outcome.promise).at).toBe("connected");
+    const answers = pair.sent.map(messageType);
+    expect(answers.lastIndexOf(3)).toBeLessThan(answers.indexOf(2));
   });
 
   test("the client's whole flight in one datagram, as browsers send it", async () => {

@@ -18,7 +18,6 @@ import {
 } from "werift";
 import {
   ALERT,
-  CHANGE_CIPHER_SPEC,
   type DtlsRecord,
   HANDSHAKE,
   handshakeIsSound,
@@ -270,9 +269,7 @@ export class DtlsPeer {
   /** Alerts cannot be told from forged ones yet: a client that gave up runs into the deadline. */
   #handshake(datagram: Uint8Array, record: DtlsRecord): void {
     const { type, epoch, start, end } = record;
-    const clear = type === HANDSHAKE && epoch === 0 && handshakeIsSound(datagram, record);
-    const sealed = type === HANDSHAKE && epoch === 1;
-    if (!clear && !sealed && type !== CHANGE_CIPHER_SPEC) return;
+    if (type !== HANDSHAKE || (epoch === 0 && !handshakeIsSound(datagram, record))) return;
     this.#deliver(Buffer.from(datagram.subarray(start, end)));
   }
 

@@ -23,6 +23,8 @@ export interface Unit {
   readonly timestamp: RtpTicks;
   /** When its first packet arrived. */
   readonly arrived: Millis;
+  /** When it was complete: over a slow link a keyframe takes its time. */
+  readonly completed: Millis;
   readonly captured: UnixMs;
   readonly capturedClock: CapturedClock;
   /** Decodes alone; parameter sets are in front. */

@@ -132,6 +132,18 @@ describe("stream", () => {
     expect(others).toEqual([0, 3, 4]);
   });
 
+  test("a unit that comes in two reads: when it began, and when it was complete", () => {
+    const stream = new Stream();
+    const camera = new Camera(stream);
+    const { units } = watch(stream);
+    camera.send([0x65, 0x88], false);
+    stream.flush(camera.now, WALL);
+    camera.now += 250;
+    camera.send([0x65, 0x40], true);
+    camera.tick();
+    expect(units[0]).toMatchObject({ arrived: 1_000, completed: 1_250, keyframe: true });
+  });
+
   test("sender reports bring the camera's own clock", () => {
     const stream = new Stream();
     const camera = new Camera(stream);

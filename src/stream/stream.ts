@@ -26,7 +26,7 @@ import { emptyRtpHeader, readRtpHeader } from "../rtp/header.ts";
 import { MediaClock } from "../rtp/media-clock.ts";
 import { eachRtcp, RTCP_SR, readSenderReport } from "../rtp/rtcp.ts";
 import { readSps } from "../rtp/sps.ts";
-import type { PacketSink, UnitSink } from "./sinks.ts";
+import type { PacketSink, Unit, UnitSink } from "./sinks.ts";
 import { UnitAssembler } from "./unit-assembler.ts";
 
 /** Two groups of pictures of 2 s at 2 Mbps; grows as soon as one does not fit. */
@@ -206,16 +206,16 @@ export class Stream {
   #look(id: number, now: Millis, wall: UnixMs): void {
     const flags = this.ring.flags(id);
     if ((flags & FLAG_START) !== 0) {
-      if (this.#unitStart >= 0) this.#complete(id);
+      if (this.#unitStart >= 0) this.#complete(id, now);
       this.#unitStart = id;
       this.#unitArrived = now;
       this.clock.arrived(this.ring.timestamp(id), wall);
     }
     if ((flags & FLAG_HOLE) !== 0) this.#gapBefore = true;
-    if ((flags & FLAG_MARKER) !== 0 && this.#unitStart >= 0) this.#complete(id + 1);
+    if ((flags & FLAG_MARKER) !== 0 && this.#unitStart >= 0) this.#complete(id + 1, now);
   }
 
-  #complete(end: number): void {
+  #complete(end: number, now: Millis): void {
     const start = this.#unitStart;
     this.#unitStart = -1;
     const flags = this.ring.holds(start) ? this.ring.flags(start) : FLAG_DAMAGED;
@@ -229,6 +229,7 @@ export class Stream {
       this.#deliver(sink, start, end, flags, {
         sequence,
         arrived: this.#unitArrived,
+        completed: now,
         gapBefore,
         replayed: false,
       });
@@ -240,7 +241,7 @@ export class Stream {
     start: number,
     end: number,
     flags: number,
-    facts: { sequence: number; arrived: Millis; gapBefore: boolean; replayed: boolean },
+    facts: Pick<Unit, "sequence" | "arrived" | "completed" | "gapBefore" | "replayed">,
   ): void {
     const whole = this.ring.holds(start) && assembler.assemble(this.ring, start, end);
     const timestamp = this.ring.timestamp(whole ? start : end - 1);
@@ -250,6 +251,7 @@ export class Stream {
       sequence: facts.sequence,
       timestamp,
       arrived: facts.arrived,
+      completed: facts.completed,
       captured: this.clock.at(timestamp),
       capturedClock: this.clock.source,
       keyframe: (flags & FLAG_KEYFRAME) !== 0,
@@ -271,7 +273,7 @@ export class Stream {
         if ((this.ring.flags(id) & FLAG_HOLE) !== 0) gapBefore = true;
       }
       const sequence = this.#unitSequence - (starts.length - i);
-      const facts = { sequence, arrived: now, gapBefore, replayed: true };
+      const facts = { sequence, arrived: now, completed: now, gapBefore, replayed: true };
       this.#deliver(sink, start, next, this.ring.flags(start), facts);
     }
   }
