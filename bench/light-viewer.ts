@@ -42,7 +42,7 @@ export function whep(url: string, token?: string): (offer: string) => Promise<st
 }
 
 /** Connects `count` viewers, a few at a time. Failures are counted by what is missing. */
-export async function connectViewers(
+async function connectViewers(
   count: number,
   exchange: (offer: string) => Promise<string> | string,
   options: (viewer: number) => LightViewerOptions,
@@ -61,7 +61,7 @@ export async function connectViewers(
 }
 
 /** Counts for `seconds`. */
-export async function measure(
+async function measure(
   viewers: readonly LightViewer[],
   wanted: number,
   seconds: number,
@@ -143,7 +143,7 @@ async function main(): Promise<void> {
         }),
   }));
   const report = await measure(viewers, count, Number(values.seconds));
-  for (const viewer of viewers) viewer.close();
+  for (const viewer of viewers) viewer.leave();
   if (values.markers !== undefined) await Bun.write(values.markers, `${lines.join("\n")}\n`);
   console.log(JSON.stringify(report, null, 2));
 }

@@ -5,6 +5,7 @@ import { Fault } from "./core/fault.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promise<number>>>> = {
   demo: async () => (await import("./cli/demo.ts")).demo,
   start: async () => (await import("./cli/start.ts")).start,
+  doctor: async () => (await import("./cli/doctor.ts")).doctor,
   cameras: async () => (await import("./cli/cameras.ts")).cameras,
   test: async () => (await import("../test/run.ts")).test,
   bench: async () => (await import("../bench/run.ts")).bench,
@@ -14,6 +15,7 @@ const USAGE = `onepull pulls every RTSP camera once and hands it to everyone.
 
   ./onepull demo [--cameras 4]             hub and synthetic cameras; prints the dashboard's URL
   ./onepull start [--config onepull.yaml]  the hub
+  ./onepull doctor                         what this machine has and has not
   ./onepull cameras --count N --port P     synthetic RTSP cameras alone
   ./onepull test [--static] [PATTERN]      all tests, and what they need
   ./onepull bench NAME [--json FILE]       latency, fanout

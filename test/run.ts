@@ -54,23 +54,18 @@ export async function test(argv: string[]): Promise<number> {
 }
 
 function staticSteps(): Step[] {
-  const bin = (name: string, ...argv: string[]): string[] => [
-    process.execPath,
-    "x",
-    "--bun",
-    name,
-    ...argv,
-  ];
+  const script = (name: string): string[] => [process.execPath, "run", "--bun", "--silent", name];
   const bun = (...argv: string[]): string[] => [process.execPath, ...argv];
   return [
-    { name: "lint", argv: bin("biome", "ci", "--error-on-warnings") },
-    { name: "types", argv: bin("tsc") },
-    { name: "types of the web client", argv: bin("tsc", "-p", "clients/web") },
-    { name: "types of browser tests", argv: bin("tsc", "-p", "test/harness/page") },
-    { name: "dead code", argv: bin("knip") },
+    { name: "lint", argv: script("lint") },
+    { name: "types", argv: script("types") },
+    { name: "dead code", argv: script("dead-code") },
     { name: "tidy", argv: bun("test", "test/tidy.test.ts") },
     { name: "generated documents", argv: bun("docs/generate.ts", "--check") },
-    { name: "unit tests", argv: bun("test", "--timeout", UNIT_TEST_MAX_MS, "./src", "./clients/web") },
+    {
+      name: "unit tests",
+      argv: bun("test", "--timeout", UNIT_TEST_MAX_MS, "./src", "./clients/web"),
+    },
   ];
 }
 
@@ -94,7 +89,7 @@ async function run({ name, argv, env }: Step): Promise<boolean> {
   const started = performance.now();
   const child = Bun.spawn([...argv], {
     cwd: ROOT,
-    env: { ...process.env, ...env },
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: STEP_MAX_MS,
     killSignal: "SIGKILL",

@@ -2,8 +2,8 @@
 import { attribute, attributeValues, readDescription } from "../../src/rtc/sdp.ts";
 import { PLAYOUT_DELAY_URI } from "../../src/rtc/whep-offer.ts";
 
-export const PAYLOAD_TYPE = 96;
-export const RTX_PAYLOAD_TYPE = 97;
+const PAYLOAD_TYPE = 96;
+const RTX_PAYLOAD_TYPE = 97;
 
 export interface OfferFacts {
   readonly ufrag: string;

@@ -17,6 +17,7 @@ import {
 } from "../../src/rtc/srtp.ts";
 import { BINDING_SUCCESS, readStun, writeBindingRequest } from "../../src/rtc/stun.ts";
 import { readU32, writeU16, writeU32 } from "../../src/rtp/header.ts";
+import { RTCP_BYE, RTCP_RTPFB } from "../../src/rtp/rtcp.ts";
 import { createIdentity, type DtlsIdentity } from "../../src/sfu/dtls.ts";
 import { aesBlock, hmacSha1 } from "../../src/sfu/primitives.ts";
 import { SrtcpReceiver, SrtcpSender } from "../../src/sfu/srtcp.ts";
@@ -116,7 +117,7 @@ export class LightViewer {
   nack(sequences: readonly number[]): void {
     const b = new Uint8Array(12 + 4 * sequences.length);
     b[0] = 0x81;
-    b[1] = 205;
+    b[1] = RTCP_RTPFB;
     writeU16(b, 2, b.length / 4 - 1);
     writeU32(b, 8, this.answer?.ssrc ?? 0);
     for (const [i, sequence] of sequences.entries()) writeU16(b, 12 + 4 * i, sequence);
@@ -139,6 +140,12 @@ export class LightViewer {
     this.#socket = await this.#open(this.answer?.address ?? "");
     before?.close();
     this.#check();
+  }
+
+  /** Says goodbye, then stops. */
+  leave(): void {
+    this.control(Uint8Array.of(0x81, RTCP_BYE, 0, 1, 0, 0, 0, 0));
+    this.close();
   }
 
   /** Stops at once, without a word to the other side. Idempotent. */

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Fault } from "../core/fault.ts";
 
-export interface Asset {
+interface Asset {
   readonly type: string;
   readonly body: string;
 }

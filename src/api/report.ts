@@ -76,7 +76,7 @@ export const CameraReport = z
 export type CameraReport = z.infer<typeof CameraReport>;
 
 /** RFC 3339 with milliseconds. */
-export function rfc3339(unixMs: UnixMs): string {
+function rfc3339(unixMs: UnixMs): string {
   return new Date(unixMs).toISOString();
 }
 

@@ -15,7 +15,7 @@ import type { CameraStore } from "./store.ts";
 const CAMERAS_MAX = 5_000;
 
 /** What the API takes to add a camera. */
-export const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
+const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
 
 /** One camera as the registry knows it. */
 export interface Camera {

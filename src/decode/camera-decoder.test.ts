@@ -196,13 +196,11 @@ describe("formats", () => {
     full = false;
     clock.now = 6_000;
     play(
-      clip
-        .slice(20)
-        .map((unit) => ({
-          ...unit,
-          arrived: unit.arrived + 6_000,
-          completed: unit.arrived + 6_000,
-        })),
+      clip.slice(20).map((unit) => ({
+        ...unit,
+        arrived: unit.arrived + 6_000,
+        completed: unit.arrived + 6_000,
+      })),
     );
     expect(wide.shown.length).toBe(30);
   });

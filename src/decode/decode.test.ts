@@ -67,13 +67,11 @@ const AHEAD_MS = 500;
 
 /** Some of the clip's units, as if they arrived now. */
 const live = (from: number, to: number) =>
-  clip
-    .slice(from, to)
-    .map((unit) => ({
-      ...unit,
-      arrived: monotonicMs() + AHEAD_MS,
-      completed: monotonicMs() + AHEAD_MS,
-    }));
+  clip.slice(from, to).map((unit) => ({
+    ...unit,
+    arrived: monotonicMs() + AHEAD_MS,
+    completed: monotonicMs() + AHEAD_MS,
+  }));
 
 describe("decode group", () => {
   test("from a stream through the socket to pictures, the replay's newest first", async () => {

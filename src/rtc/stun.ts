@@ -21,8 +21,6 @@ export const UNKNOWN_ATTRIBUTE = 420;
 
 const HEADER_BYTES = 20;
 const MAGIC_COOKIE = 0x2112a442;
-/** Length of a transaction id. */
-export const TRANSACTION_BYTES = 12;
 const ATTRIBUTE_HEADER_BYTES = 4;
 const INTEGRITY_BYTES = 20;
 const FINGERPRINT_XOR = 0x5354554e;

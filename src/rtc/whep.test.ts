@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Fault } from "../core/fault.ts";
-import { CHROMIUM_OFFER } from "./offer-fixture.ts";
+import { CHROMIUM_OFFER } from "./fixtures/chromium.ts";
 import { playoutDelayExtension } from "./playout-delay.ts";
 import { readDescription } from "./sdp.ts";
 import { type AnswerFacts, writeAnswer } from "./whep-answer.ts";

@@ -35,7 +35,7 @@ const FIRST_SEQUENCE_MAX = 0x8000;
 const CNAME = "onepull";
 
 export interface SfuOptions {
-  /** IP addresses of this machine to announce, best first; each gets a socket. */
+  /** IP addresses of this machine to announce, best first, at least one; each gets a socket. */
   readonly addresses: readonly string[];
   /** Media port on all of them; 0 for any. */
   readonly port: number;
@@ -102,7 +102,10 @@ export class Sfu implements AsyncDisposable {
     };
   }
 
-  /** Opens the media port. Whoever opens closes. */
+  /**
+   * Opens the media port. Whoever opens closes.
+   * @throws Fault config_invalid when the port cannot be had
+   */
   static async open(options: SfuOptions): Promise<Sfu> {
     const sfu = new Sfu(options, await createIdentity());
     const { addresses, port, batches = true } = options;

@@ -1,4 +1,5 @@
 /** The media port: one UDP socket per announced address, so that answers leave by the right one. */
+import { assert, Fault } from "../core/fault.ts";
 import { libc } from "../native/libc.ts";
 import { type Destination, findDescriptor, openBatch, prepareDescriptor } from "../native/udp.ts";
 import type { TransportAddress } from "../rtc/address.ts";
@@ -65,11 +66,15 @@ export interface SocketOptions {
   readonly batches: boolean;
 }
 
-/** Opens all addresses on one port, or none. */
+/**
+ * Opens all addresses on one port, or none.
+ * @throws Fault config_invalid when one of them cannot be had
+ */
 export async function openSockets(
   options: SocketOptions,
   listener: DatagramListener,
 ): Promise<readonly MediaSocket[]> {
+  assert(options.addresses.length > 0, "the configuration names an address or its default does");
   for (let attempt = 1; ; attempt++) {
     try {
       return await openAll(options, listener);
@@ -101,21 +106,32 @@ async function openOne(
   listener: DatagramListener,
 ): Promise<MediaSocket> {
   let media: MediaSocket | null = null;
-  const socket = await Bun.udpSocket({
-    hostname: address,
-    port,
-    socket: {
-      data(_socket, datagram, from, sender) {
-        if (media !== null) listener(media, datagram, sender, from);
-      },
-      error() {
-        // ICMP errors of single peers, where IP_RECVERR cannot be cleared: consent expiry deals
-        // with peers that are gone.
-      },
+  const socket = await bind(address, port, {
+    data(_socket, datagram, from, sender) {
+      if (media !== null) listener(media, datagram, sender, from);
+    },
+    error() {
+      // ICMP errors of single peers, where IP_RECVERR cannot be cleared: consent expiry deals with
+      // peers that are gone.
     },
   });
   media = new MediaSocket(socket, address, batches);
   return media;
+}
+
+async function bind(
+  hostname: string,
+  port: number,
+  socket: Bun.udp.SocketHandler<"buffer">,
+): Promise<Bun.udp.Socket<"buffer">> {
+  try {
+    return await Bun.udpSocket({ hostname, port, socket });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const what = `The WebRTC port, UDP ${port} on ${hostname}, cannot be opened (${reason})`;
+    const remedy = "free it, or set webrtc.port or webrtc.addresses";
+    throw new Fault("config_invalid", `${what}: ${remedy}.`, { cause });
+  }
 }
 
 /** The two ends of a viewer's way, nominated by its ICE checks. */

@@ -23,7 +23,7 @@ import { SrtcpReceiver, SrtcpSender } from "./srtcp.ts";
 import type { SfuTotals, ViewerStats } from "./stats.ts";
 
 /** From the first check to the end of the handshake: a second or two over the worst network. */
-export const HANDSHAKE_TIMEOUT_MS = 15_000;
+const HANDSHAKE_TIMEOUT_MS = 15_000;
 
 /** What a session needs of the part it belongs to. */
 export interface ViewerHost {

@@ -13,7 +13,7 @@ import { assert } from "../core/fault.ts";
 import { Scene } from "./scene.ts";
 
 /** Where the row of cells lies, in shares of width and height. test/python/pattern.py has the same. */
-export const FRAME_NUMBER_ROW = {
+const FRAME_NUMBER_ROW = {
   left: 1 / 32,
   right: 31 / 32,
   top: 0.86,

@@ -5,7 +5,7 @@
  * @module
  */
 export type LogLevel = "debug" | "info" | "warn" | "error";
-export type LogFormat = "text" | "json";
+type LogFormat = "text" | "json";
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };

@@ -63,16 +63,29 @@ describe("the end", () => {
 });
 
 /** Runs the launcher to its end. */
-async function launch(...argv: string[]): Promise<{ code: number; errors: string }> {
+async function launch(
+  ...argv: string[]
+): Promise<{ code: number; output: string; errors: string }> {
   const child = Bun.spawn([LAUNCHER, ...argv], {
     cwd: folder,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ONEPULL_RUNTIME_DIR: join(folder, "run") },
     timeout: 30_000,
   });
-  const errors = await new Response(child.stderr).text();
-  return { code: await child.exited, errors };
+  const [output, errors] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, output, errors };
 }
+
+test("the doctor looks at everything, and this machine will do", async () => {
+  const { code, output } = await launch("doctor");
+  expect(code).toBe(0);
+  for (const subject of ["viewers", "frame bus", "decoding", "shared memory", "UDP", "ports"]) {
+    expect(output).toMatch(new RegExp(`^(ok  |weak) ${subject}`, "m"));
+  }
+}, 40_000);
 
 describe("what cannot start says why", () => {
   test("a configuration error names file, line and key", async () => {

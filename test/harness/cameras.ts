@@ -12,7 +12,7 @@ export interface FrameRecord {
 /** Frames in the looped clip: 10 s at 25 fps. */
 export const CLIP_FRAMES = 250;
 
-export interface CameraCounts {
+interface CameraCounts {
   readonly name: string;
   /** Open now. */
   readonly connections: number;
