@@ -158,8 +158,13 @@ function statsOf({ id, stream, pull }: Camera): CameraStats {
   };
 }
 
-if (import.meta.main) {
-  await runChild<MediaMethods, MediaEvents, MediaOptions>(async ({ webrtc }, tell, log) => {
-    return new Media(await Sfu.open({ ...webrtc, log }), tell, log);
-  });
+/** Opens the media port; pulls nothing until it is told to. */
+export async function openMedia(
+  { webrtc }: MediaOptions,
+  tell: Tell<MediaEvents>,
+  log: Log,
+): Promise<Part<MediaMethods>> {
+  return new Media(await Sfu.open({ ...webrtc, log }), tell, log);
 }
+
+if (import.meta.main) await runChild<MediaMethods, MediaEvents, MediaOptions>(openMedia);
