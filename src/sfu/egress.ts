@@ -22,6 +22,7 @@ export interface Egress {
 /** How an egress sends: with runs, one system call for many, or Bun's way. */
 export type EgressKind = "gso" | "sendmmsg" | "bun";
 
+/** Which of them an egress is, as of now: runs may have been given up. */
 export function kindOf(egress: Egress | DatagramBatch): EgressKind {
   if (!("segmentation" in egress)) return "bun";
   return egress.segmentation ? "gso" : "sendmmsg";
@@ -70,29 +71,29 @@ export class SocketEgress implements Egress {
   flush(): void {
     const destinations = this.#destinations;
     if (destinations.length === 0) return;
-    const sent = this.#send(this.#packets);
+    const done = this.#send(this.#packets);
     this.#packets = [];
     this.#destinations = [];
     this.#end = 0;
     this.counters.systemCalls++;
-    this.counters.packets += sent;
-    for (let i = sent; i < destinations.length; i++) {
+    for (let i = done; i < destinations.length; i++) {
       destinations[i]!.refused++;
       this.counters.refused++;
     }
   }
 
+  /** How many were sent or given up; the others were refused. */
   #send(packets: readonly (Uint8Array | string | number)[]): number {
-    try {
-      return this.#socket.sendMany(packets);
-    } catch {
-      // Where IP_RECVERR cannot be cleared, an ICMP error of one peer is reported here, once.
+    // Where IP_RECVERR cannot be cleared, an ICMP error of one peer is reported here, once.
+    for (let attempt = 1; attempt <= 2; attempt++) {
       try {
-        return this.#socket.sendMany(packets);
+        const sent = this.#socket.sendMany(packets);
+        this.counters.packets += sent;
+        return sent;
       } catch {
-        this.counters.dropped += packets.length / 3;
-        return packets.length / 3;
+        if (attempt === 2) this.counters.dropped += packets.length / 3;
       }
     }
+    return packets.length / 3;
   }
 }

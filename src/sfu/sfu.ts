@@ -187,7 +187,7 @@ export class Sfu implements AsyncDisposable {
       packets: sum("packets"),
       bytes: sum("bytes"),
       refused: sum("refused"),
-      dropped: sum("dropped"),
+      dropped: this.#sockets.reduce((total, socket) => total + socket.sendErrors, sum("dropped")),
       systemCalls: sum("systemCalls"),
       viewers: [...this.#sessions.values()].map((viewer) => viewer.stats()),
     };

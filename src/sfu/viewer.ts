@@ -108,7 +108,12 @@ export class Viewer {
   }
 
   /** Takes a STUN message whose username names this session. */
-  check(socket: MediaPort, datagram: Uint8Array, message: StunMessage, from: TransportAddress) {
+  check(
+    socket: MediaPort,
+    datagram: Uint8Array,
+    message: StunMessage,
+    from: TransportAddress,
+  ): void {
     this.#guard(() => {
       const key = pathKey(socket, from.address, from.port);
       const reply = this.#ice.handle(datagram, message, from, key, this.#host.now());
@@ -186,11 +191,16 @@ export class Viewer {
     if (state.at === "ended") return;
     this.#state = { at: "ended" };
     this.room.leave(this);
-    if (state.at === "playing") {
-      state.conversation.bye();
-      state.sender.free();
+    try {
+      if (state.at === "playing") {
+        state.conversation.bye();
+        state.sender.free();
+      }
+      this.#dtls.close();
+    } catch (error) {
+      // Whoever ends a viewer may be looking after all of them.
+      this.#noteBug(error);
     }
-    this.#dtls.close();
     this.#host.log.info("viewer ended", { camera: this.camera, viewer: this.ufrag, reason });
     this.#host.ended(this);
   }
@@ -276,6 +286,11 @@ export class Viewer {
   }
 
   #crash(error: unknown): void {
+    this.#noteBug(error);
+    this.end("bug");
+  }
+
+  #noteBug(error: unknown): void {
     this.#host.totals.bugs++;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#host.log.error("viewer crashed", {
@@ -283,6 +298,5 @@ export class Viewer {
       viewer: this.ufrag,
       error: text,
     });
-    this.end("bug");
   }
 }
