@@ -102,6 +102,7 @@ function mediaStats(seconds: number): MediaStats {
       packets: 10,
       bytes: 100,
       dropped: 0,
+      refused: 0,
       systemCalls: 2,
       retransmitted: 0,
       handshakes: 1,

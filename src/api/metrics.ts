@@ -239,7 +239,8 @@ function egressMetrics(): Metric[] {
   const counters = [
     ["packets", "packets", "SRTP packets sent to viewers."],
     ["bytes", "bytes", "SRTP bytes sent to viewers."],
-    ["dropped", "dropped_packets", "SRTP packets that the system did not take."],
+    ["dropped", "dropped_packets", "SRTP packets that the system did not take, and that are lost."],
+    ["refused", "refused_packets", "SRTP packets that a full send buffer delayed."],
     ["retransmitted", "retransmitted_packets", "Packets sent again after a NACK."],
     ["systemCalls", "system_calls", "Calls of the system that sent them."],
     ["handshakes", "handshakes", "DTLS handshakes completed."],

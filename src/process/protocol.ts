@@ -94,6 +94,8 @@ export interface EgressStats {
   readonly packets: number;
   readonly bytes: number;
   readonly dropped: number;
+  /** Packets that a full send buffer did not take at first; they were sent later. */
+  readonly refused: number;
   readonly systemCalls: number;
   readonly retransmitted: number;
   readonly handshakes: number;
