@@ -37,5 +37,6 @@ try {
 } catch (error) {
   if (!(error instanceof Fault)) throw error;
   console.error(`onepull: ${error.message}`);
-  process.exitCode = 1;
+  // 2 as with every Unix command: it was called wrongly.
+  process.exitCode = error.code === "request_invalid" ? 2 : 1;
 }

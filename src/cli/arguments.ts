@@ -24,5 +24,10 @@ export function readArguments<const O extends ParseArgsOptionsConfig>(
 export function wholeNumber(option: string, text: string, min: number, max: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
-  throw new Fault("request_invalid", `--${option} takes a whole number from ${min} to ${max}.`);
+  throw wrongValue(option, `a whole number from ${min} to ${max}`, text);
+}
+
+/** What to say of a value: which option, what it takes, what it was given. */
+export function wrongValue(option: string, allowed: string, value: string): Fault {
+  return new Fault("request_invalid", `--${option} takes ${allowed}, not "${value}".`);
 }

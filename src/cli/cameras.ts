@@ -1,10 +1,10 @@
 /** `onepull cameras`: synthetic cameras on their own, for tests and benches. */
-import { parseArgs } from "node:util";
-import { Fault, faultOf } from "../core/fault.ts";
+import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
 import type { H264Profile } from "../native/encode.ts";
 import { SYNTHETIC_DEFAULTS, type SyntheticOptions } from "../synthetic/options.ts";
 import { SyntheticCameras } from "../synthetic/synthetic.ts";
+import { readArguments, wholeNumber, wrongValue } from "./arguments.ts";
 
 const USAGE = `onepull cameras: an RTSP server with synthetic cameras
 
@@ -45,7 +45,7 @@ const OPTIONS = {
   help: { type: "boolean" },
 } as const;
 
-type Values = ReturnType<typeof parse>;
+type Values = ReturnType<typeof readArguments<typeof OPTIONS>>;
 
 /** The RTSP port unless another is asked for; the hub has 8554. */
 const PORT_DEFAULT = 8654;
@@ -53,32 +53,16 @@ const PORT_DEFAULT = 8654;
 const LINES_MAX = 8;
 
 /**
- * Runs until SIGINT or SIGTERM. Returns the exit code: 0, 1 when the cameras cannot start, 2 when
- * the command line is wrong.
+ * Runs until SIGINT or SIGTERM.
+ *
+ * @throws Fault `request_invalid` for what the command line says, and whatever keeps the cameras
+ * from starting
  */
 export async function cameras(argv: string[]): Promise<number> {
-  let options: Partial<SyntheticOptions>;
-  try {
-    const values = parse(argv);
-    if (values.help) {
-      console.log(USAGE);
-      return 0;
-    }
-    options = optionsOf(values);
-  } catch (thrown) {
-    console.error(`${faultOf(thrown).message}\nRun \`onepull cameras --help\` for all options.`);
-    return 2;
-  }
-  try {
-    await run(options);
-    return 0;
-  } catch (thrown) {
-    if (thrown instanceof Fault) {
-      console.error(thrown.message);
-      return 1;
-    }
-    throw thrown;
-  }
+  const values = readArguments(argv, OPTIONS);
+  if (values.help) console.log(USAGE);
+  else await run(optionsOf(values));
+  return 0;
 }
 
 async function run(options: Partial<SyntheticOptions>): Promise<void> {
@@ -102,45 +86,30 @@ async function run(options: Partial<SyntheticOptions>): Promise<void> {
   }
 }
 
-function parse(argv: string[]) {
-  return parseArgs({ args: argv, options: OPTIONS, strict: true }).values;
-}
-
 function optionsOf(values: Values): Partial<SyntheticOptions> {
   const size = sizeOf(values.size);
   return {
     ...size,
-    count: whole("count", values.count, { min: 1, max: 1000 }) ?? SYNTHETIC_DEFAULTS.count,
-    port: whole("port", values.port, { min: 0, max: 65_535 }) ?? PORT_DEFAULT,
+    count: whole("count", values.count, 1, 1000) ?? SYNTHETIC_DEFAULTS.count,
+    port: whole("port", values.port, 0, 65_535) ?? PORT_DEFAULT,
     host: values.host ?? SYNTHETIC_DEFAULTS.host,
     prefix: prefixOf(values.prefix),
-    fps: whole("fps", values.fps, { min: 1, max: 120 }) ?? SYNTHETIC_DEFAULTS.fps,
+    fps: whole("fps", values.fps, 1, 120) ?? SYNTHETIC_DEFAULTS.fps,
     bitrate: bitrateOf(values.bitrate),
     gopSeconds: secondsOf(values.gop),
     profile: profileOf(values.profile),
     parameterSets: values["out-of-band"] ? "out of band" : "in band",
     startWithKeyframe: values["start-keyframe"] ?? false,
     login: loginOf(values),
-    controlPort: whole("control", values.control, { min: 0, max: 65_535 }),
+    controlPort: whole("control", values.control, 0, 65_535),
     logFile: values.log ?? null,
     ...(values.cache !== undefined && { clipFolder: values.cache }),
   };
 }
 
-function wrong(option: string, allowed: string, value: string): Fault {
-  return new Fault("config_invalid", `--${option} takes ${allowed}, not "${value}".`);
-}
-
 /** `null` when the option was not given. */
-function whole(
-  option: string,
-  value: string | undefined,
-  { min, max }: { readonly min: number; readonly max: number },
-): number | null {
-  if (value === undefined) return null;
-  const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
-  if (number >= min && number <= max) return number;
-  throw wrong(option, `a whole number from ${min} to ${max}`, value);
+function whole(option: string, value: string | undefined, min: number, max: number): number | null {
+  return value === undefined ? null : wholeNumber(option, value, min, max);
 }
 
 function sizeOf(value = "1920x1080"): { readonly width: number; readonly height: number } {
@@ -149,7 +118,7 @@ function sizeOf(value = "1920x1080"): { readonly width: number; readonly height:
   );
   const fits = width >= 160 && width <= 3840 && height >= 90 && height <= 2160;
   if (fits && width % 2 === 0 && height % 2 === 0) return { width, height };
-  throw wrong("size", "even numbers from 160x90 to 3840x2160, such as 1280x720", value);
+  throw wrongValue("size", "even numbers from 160x90 to 3840x2160, such as 1280x720", value);
 }
 
 function bitrateOf(value = "4M"): number {
@@ -157,29 +126,29 @@ function bitrateOf(value = "4M"): number {
   const factor = unit === "M" ? 1e6 : unit === "k" ? 1e3 : 1;
   const bitrate = digits === "" ? Number.NaN : Math.round(Number(digits) * factor);
   if (bitrate >= 50_000 && bitrate <= 100_000_000) return bitrate;
-  throw wrong("bitrate", "bits a second from 50k to 100M, such as 4M or 4000k", value);
+  throw wrongValue("bitrate", "bits a second from 50k to 100M, such as 4M or 4000k", value);
 }
 
 function secondsOf(value = String(SYNTHETIC_DEFAULTS.gopSeconds)): number {
   const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
   if (seconds > 0 && seconds <= 60) return seconds;
-  throw wrong("gop", "seconds above 0 and up to 60, such as 2 or 0.5", value);
+  throw wrongValue("gop", "seconds above 0 and up to 60, such as 2 or 0.5", value);
 }
 
 function profileOf(value: string = SYNTHETIC_DEFAULTS.profile): H264Profile {
   if (value === "baseline" || value === "main" || value === "high") return value;
-  throw wrong("profile", "baseline, main or high", value);
+  throw wrongValue("profile", "baseline, main or high", value);
 }
 
 function prefixOf(value: string = SYNTHETIC_DEFAULTS.prefix): string {
   if (/^[A-Za-z0-9._-]{1,64}$/.test(value)) return value;
-  throw wrong("prefix", "up to 64 letters, digits, dots, hyphens and underscores", value);
+  throw wrongValue("prefix", "up to 64 letters, digits, dots, hyphens and underscores", value);
 }
 
 function loginOf({ user, password }: Values): SyntheticOptions["login"] {
   if (user === undefined && password === undefined) return null;
   if (user !== undefined && password !== undefined) return { user, password: new Secret(password) };
-  throw new Fault("config_invalid", "--user and --password are given together, or neither.");
+  throw new Fault("request_invalid", "--user and --password are given together, or neither.");
 }
 
 /** One line that overwrites itself, on a terminal only. */

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { nalUnits } from "../rtp/annex-b.ts";
 import { readSps } from "../rtp/sps.ts";
-import { nalUnits } from "./annexb.ts";
 import { type Clip, type ClipOptions, clipFrames, openClip } from "./clip.ts";
 
 const OPTIONS: ClipOptions = {

@@ -19,9 +19,9 @@ import {
   encodeH264,
   type H264Profile,
 } from "../native/encode.ts";
+import { nalUnits } from "../rtp/annex-b.ts";
 import { NAL_PPS, NAL_SPS } from "../rtp/h264.ts";
 import { readU32, writeU32 } from "../rtp/header.ts";
-import { nalUnits } from "./annexb.ts";
 import { Pattern } from "./pattern.ts";
 
 /** Raised with every change of the picture, the encoder's settings or the file's format. */

@@ -6,10 +6,10 @@
  * @module
  */
 import type { RtpTicks } from "../core/units.ts";
+import { nalUnits } from "../rtp/annex-b.ts";
 import { NAL_FU_A } from "../rtp/h264.ts";
 import { RTP_HEADER_BYTES, writeU16, writeU32 } from "../rtp/header.ts";
 import { INTERLEAVED_HEADER_BYTES, writeInterleavedHeader } from "../rtsp/interleaved.ts";
-import { nalUnits } from "./annexb.ts";
 
 /** The dynamic payload type (RFC 3551 section 6) that most cameras use. */
 export const PAYLOAD_TYPE = 96;

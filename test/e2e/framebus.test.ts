@@ -1,5 +1,6 @@
 // Python workers get the newest whole frame, the right one, decoded once for everyone.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { percentiles } from "../../bench/figures.ts";
 import {
   CLIP_FRAMES,
   type FrameRecord,
@@ -20,11 +21,6 @@ beforeAll(async () => {
   await untilState(hub, "demo-2", "live", 10_000);
 }, 200_000);
 afterAll(() => stack.disposeAsync());
-
-function percentile(values: readonly number[], fraction: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))] ?? Number.NaN;
-}
 
 /** Every frame is the one that the camera wrote for its timestamp, and each is newer. */
 function expectRightFrames(
@@ -60,9 +56,7 @@ describe("frame bus", () => {
       expectRightFrames(own, await cameras.framesByTimestamp(camera));
     }
     const ages = frames.map(({ ageMs }) => ageMs);
-    console.log(
-      `age p50 ${percentile(ages, 0.5).toFixed(1)} p99 ${percentile(ages, 0.99).toFixed(1)} ms`,
-    );
+    console.log("age, ms:", percentiles(ages));
   }, 60_000);
 
   test("a worker that takes 200 ms per frame always gets one younger than 100 ms", async () => {
@@ -75,9 +69,7 @@ describe("frame bus", () => {
     expect(frames.length).toBeGreaterThan(15);
     expectRightFrames(frames, await cameras.framesByTimestamp("demo-1"));
     const ages = frames.map(({ ageMs }) => ageMs);
-    console.log(
-      `age p50 ${percentile(ages, 0.5).toFixed(1)} max ${Math.max(...ages).toFixed(1)} ms`,
-    );
+    console.log("age, ms:", percentiles(ages));
     expect(Math.max(...ages)).toBeLessThan(100);
   }, 60_000);
 

@@ -112,7 +112,7 @@ describe("what cannot start says why", () => {
     expect(taken.code).toBe(1);
     expect(taken.errors).toContain(`Port ${server.port} on 127.0.0.1 is taken`);
     const option = await launch("start", "--confg", "x");
-    expect(option.code).toBe(1);
+    expect(option.code).toBe(2);
     expect(option.errors).toContain("--confg");
     const command = await launch("strat");
     expect(command.code).toBe(2);
