@@ -59,7 +59,6 @@ interface Round {
 
 async function measured(hub: HubProcess, { count, seconds, profiles }: Round): Promise<unknown> {
   const pid = await pidOf(hub, "media");
-  const rssBefore = rssBytes(pid);
   const child = Bun.spawn(
     [
       process.execPath,
@@ -80,7 +79,6 @@ async function measured(hub: HubProcess, { count, seconds, profiles }: Round): P
   const now = await sentTo(hub);
   const elapsed = (performance.now() - started) / 1_000;
   const packets = now.packets - sent.packets;
-  const rssPerViewer = (rssBytes(pid) - rssBefore) / count;
   const { gaps, verified, notAuthentic, cores, failed } = await report;
   await until("the viewers are gone", async () => (await sentTo(hub)).viewers === 0, 60_000);
   return {
@@ -90,7 +88,6 @@ async function measured(hub: HubProcess, { count, seconds, profiles }: Round): P
     cpu_percent_of_core: round(usedMs / elapsed / 10, 1),
     packets_per_system_call: round(packets / (now.systemCalls - sent.systemCalls), 1),
     dropped_by_system: now.dropped - sent.dropped,
-    memory_kb_per_viewer: Math.round(rssPerViewer / 1_024),
     viewers_side: { gaps, verified, not_authentic: notAuthentic, failed, cores },
   };
 }
@@ -118,9 +115,4 @@ function cpuMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND;
-}
-
-function rssBytes(pid: number): number {
-  const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(kilobytes) * 1_024;
 }
