@@ -136,7 +136,7 @@ describe("feed and intake", () => {
   });
 
   test("a killed decode process is noticed", async () => {
-    const child = Bun.spawn(["bun", join(import.meta.dir, "fixtures/listen.ts"), path], {
+    const child = Bun.spawn([process.execPath, join(import.meta.dir, "fixtures/listen.ts"), path], {
       stdout: "pipe",
     });
     resources.defer(() => child.kill("SIGKILL"));

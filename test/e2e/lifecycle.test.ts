@@ -82,7 +82,9 @@ async function launch(
 test("the doctor looks at everything, and this machine will do", async () => {
   const { code, output } = await launch("doctor");
   expect(code).toBe(0);
-  for (const subject of ["viewers", "frame bus", "decoding", "shared memory", "UDP", "ports"]) {
+  // Unit tests of the fast path are skipped where libcrypto is missing: not here.
+  expect(output).toContain("ok   viewers: encryption by libcrypto, sending by gso");
+  for (const subject of ["frame bus", "decoding", "shared memory", "UDP", "ports"]) {
     expect(output).toMatch(new RegExp(`^(ok  |weak) ${subject}`, "m"));
   }
 }, 40_000);
