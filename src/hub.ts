@@ -51,6 +51,9 @@ const entryOf = (name: string): string => join(import.meta.dir, "children", `${n
 /** How long an offer waits for a camera that is about to be live: a group of pictures. */
 const LIVE_WAIT_MS = 2_000;
 
+/** Offers and camera descriptions are a few kilobytes; routes set tighter bounds of their own. */
+const REQUEST_BYTES_MAX = 256 << 10;
+
 /** Where a running hub can be reached. */
 export interface HubAddresses {
   readonly http: string;
@@ -194,7 +197,7 @@ export class Hub implements HubForApi, AsyncDisposable {
         },
       },
       listeners: {
-        state: ({ camera, state }) => this.#cameraChanged(camera, state),
+        state: ({ camera, state }) => this.cameras.tell(camera, state),
         stats: (stats) => {
           this.vitals.tellMedia(stats, monotonicMs());
           for (const camera of stats.feedsLost) this.#placement.feedLost(camera);
@@ -270,12 +273,6 @@ export class Hub implements HubForApi, AsyncDisposable {
     return join(this.#instance.runtimeDir, `${group}.sock`);
   }
 
-  #cameraChanged(camera: string, state: MediaEvents["state"]["state"]): void {
-    this.cameras.tell(camera, state);
-    const cause = "cause" in state ? { cause: state.cause.code, message: state.cause.message } : {};
-    this.#log.info("camera", { camera, state: state.at, ...cause });
-  }
-
   /** All topics that anyone subscribes to; those of cameras that do not exist cost nothing. */
   #demand(topics: readonly string[]): void {
     const byCamera = new Map<string, string[]>();
@@ -321,7 +318,7 @@ function serve(
   fetch: (request: Request) => Response | Promise<Response>,
 ): Bun.Server<undefined> {
   try {
-    return Bun.serve({ hostname, port, fetch });
+    return Bun.serve({ hostname, port, fetch, maxRequestBodySize: REQUEST_BYTES_MAX });
   } catch (error) {
     const message = `Port ${port} on ${hostname} is taken: end what uses it, or set \`http.port\`.`;
     throw new Fault("port_taken", message, { cause: error });

@@ -6,7 +6,7 @@ import { isFree } from "../process/ports.ts";
 import { Log } from "../telemetry/log.ts";
 import { readArguments, wholeNumber } from "./arguments.ts";
 import { type SyntheticCamera, startCameras } from "./camera-process.ts";
-import { closeInTime, untilSignal } from "./run.ts";
+import { closeInTime, untilEnd } from "./run.ts";
 
 const CAMERAS_MAX = 64;
 const HELP = `./onepull demo [--cameras 4]
@@ -26,11 +26,13 @@ export async function demo(argv: string[]): Promise<number> {
   const count = wholeNumber("cameras", options.cameras, 1, CAMERAS_MAX);
   await using stack = new AsyncDisposableStack();
   const { cameras } = stack.use(await startCameras(count, ["--prefix", "demo-"]));
-  const hub = stack.use(await openHub(await configOf(cameras)));
+  const config = await configOf(cameras);
+  const log = new Log(config.log, { process: "hub" });
+  const hub = stack.use(await openHub(config, log));
   greet(hub);
-  await untilSignal();
+  const code = await untilEnd(log);
   await closeInTime(() => stack.disposeAsync());
-  return 0;
+  return code;
 }
 
 /** The defaults where their ports are free, the system's choice where not. */
@@ -48,8 +50,7 @@ async function configOf(cameras: readonly SyntheticCamera[]): Promise<Config> {
 }
 
 /** As the main instance, where clients look first; beside a running hub under another name. */
-async function openHub(config: Config): Promise<AsyncDisposable & Hub> {
-  const log = new Log(config.log, { process: "hub" });
+async function openHub(config: Config, log: Log): Promise<Hub> {
   try {
     return await Hub.open(config, log);
   } catch (error) {

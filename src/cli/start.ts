@@ -6,7 +6,7 @@ import { Fault } from "../core/fault.ts";
 import { Hub } from "../hub.ts";
 import { Log } from "../telemetry/log.ts";
 import { readArguments } from "./arguments.ts";
-import { closeInTime, untilSignal } from "./run.ts";
+import { closeInTime, untilEnd } from "./run.ts";
 
 const CONFIG_DEFAULT = "onepull.yaml";
 const HELP = `./onepull start [--config onepull.yaml]
@@ -27,10 +27,9 @@ export async function start(argv: string[]): Promise<number> {
   const log = new Log(config.log, { process: "hub" });
   const hub = await Hub.open(config, log);
   console.log(hub.addresses.http);
-  const signal = await untilSignal();
-  log.info("hub ends", { signal });
+  const code = await untilEnd(log);
   await closeInTime(() => hub[Symbol.asyncDispose]());
-  return 0;
+  return code;
 }
 
 /** @throws Fault `config_invalid` */

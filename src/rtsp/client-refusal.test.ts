@@ -121,7 +121,7 @@ describe("refusals", () => {
     expect(rig.fault?.message).toContain(says);
   });
 
-  test("OPTIONS refused is no reason to stop", () => {
+  test("quirk: OPTIONS is refused", () => {
     const rig = new ClientRig(camera((r) => (r.method === "OPTIONS" ? reply(r, 405) : undefined)));
     expect(rig.run(0).kinds.at(-1)).toBe("playing");
   });

@@ -57,7 +57,7 @@ describe("a good camera", () => {
     ]);
   });
 
-  test("packets count from the first on, before PLAY is answered too", () => {
+  test("quirk: packets come before PLAY is answered", () => {
     const rig = new ClientRig(
       camera((r) =>
         r.method === "PLAY" ? new Uint8Array([...packet, ...goodCamera(r), ...packet]) : undefined,
@@ -105,7 +105,7 @@ describe("sessions", () => {
     expect(rig.requests.at(-1)?.headers.get("Session")).toBe(id);
   });
 
-  test("no Session header: none is sent, and there is nothing to tear down", () => {
+  test("quirk: no Session header in the response to SETUP", () => {
     const rig = new ClientRig(camera((r) => (r.method === "SETUP" ? reply(r) : undefined))).run(0);
     expect(rig.kinds).toContain("playing");
     rig.client.close(0);
@@ -114,14 +114,14 @@ describe("sessions", () => {
     expect(rig.kinds.at(-1)).toBe("closed");
   });
 
-  test("a camera without GET_PARAMETER is kept alive by OPTIONS", () => {
+  test("quirk: GET_PARAMETER is not offered: kept alive by OPTIONS", () => {
     const rig = new ClientRig(
       camera((r) => (r.method === "OPTIONS" ? reply(r, 200, [["Public", "PLAY"]]) : undefined)),
     ).run(30_000);
     expect(rig.methods.at(-1)).toBe("OPTIONS");
   });
 
-  test("one that lists GET_PARAMETER and refuses it too", () => {
+  test("quirk: GET_PARAMETER is listed and refused: kept alive by OPTIONS", () => {
     const rig = new ClientRig(
       camera((r) => (r.method === "GET_PARAMETER" ? reply(r, 501) : undefined)),
     ).run(90_000);
@@ -137,7 +137,7 @@ describe("sessions", () => {
     expect(rig.fault).toMatchObject({ code: "camera_timeout" });
   });
 
-  test("a camera that answers nothing while it sends is alive", () => {
+  test("quirk: requests go unanswered while packets come", () => {
     const rig = new ClientRig(
       camera((r, self) => {
         if (r.method !== "GET_PARAMETER") return undefined;
@@ -187,29 +187,29 @@ describe("odd cameras", () => {
     expect(new ClientRig(script).run(60_000).kinds).toEqual(["track", "playing"]);
   };
 
-  test("CSeq wrong or missing", () => {
+  test("quirk: CSeq is wrong or missing in responses", () => {
     goes((r) => bytes(new TextDecoder().decode(goodCamera(r)).replace(/CSeq: \d+/, "CSeq: 99")));
     goes((r) => bytes(new TextDecoder().decode(goodCamera(r)).replace(/CSeq: \d+\r\n/, "")));
   });
   test("a provisional response first", () => {
     goes((r) => new Uint8Array([...reply(r, 100), ...goodCamera(r)]));
   });
-  test("an answer nobody asked for, while playing", () => {
+  test("quirk: a response that nobody asked for", () => {
     const rig = new ClientRig(goodCamera).run(0);
     rig.inject(writeResponse(404, []));
     expect(rig.run(60_000).kinds).toEqual(["track", "playing"]);
   });
-  test("no Transport in the response to SETUP", () => {
+  test("quirk: no Transport in the response to SETUP", () => {
     goes(camera((r) => (r.method === "SETUP" ? reply(r, 200, [["Session", "1"]]) : undefined)));
   });
-  test("channels of its own choice", () => {
+  test("quirk: interleaved channels other than asked for", () => {
     const own = [["Transport", "RTP/AVP/TCP;interleaved=4-5"]] as const;
     const rig = new ClientRig(
       camera((r) => (r.method === "SETUP" ? reply(r, 200, own) : undefined)),
     );
     expect(rig.run(0).events[0]).toMatchObject({ transport: { channels: [4, 5] } });
   });
-  test("lower-case names, headers and parameters that nobody knows", () => {
+  test("quirk: lower-case header names, headers and parameters that nobody knows", () => {
     goes((r) =>
       bytes(
         new TextDecoder()

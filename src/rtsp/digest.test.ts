@@ -228,7 +228,7 @@ describe("client and server", () => {
     expect(s.check(c.authorize("PLAY", uri), "PLAY", uri, late)).toMatchObject({ kind: "granted" });
   });
 
-  test("live555 computes a track's SETUP with the stream's address", () => {
+  test("quirk: Digest of SETUP over the address of the stream, not of the track (live555)", () => {
     const s = server();
     const c = client();
     c.challenged(values(s, 0));
