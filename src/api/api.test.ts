@@ -171,6 +171,25 @@ describe("cameras", () => {
     await expectProblem(await app.request("/api/v1/cameras/gate"), 404, "camera_unknown");
   });
 
+  test("change: what is given changes, the rest stays, and it is pulled anew", async () => {
+    await app.request("/api/v1/cameras", json({ id: "gate", source: SECRET }));
+    const change = (id: string, body: unknown) =>
+      app.request(`/api/v1/cameras/${id}`, { ...json(body), method: "PATCH" });
+    expect(await (await change("gate", { transport: "udp" })).json()).toMatchObject({
+      transport: "udp",
+      source: "rtsp://10.0.0.9/stream1",
+    });
+    expect(await (await change("gate", { source: "rtsp://h/2" })).json()).toMatchObject({
+      transport: "udp",
+      source: "rtsp://h/2",
+    });
+    expect(done).toEqual(["open gate", "open gate", "open gate"]);
+    await expectProblem(await change("gate", { id: "x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { source: "http://x" }), 400, "request_invalid");
+    await expectProblem(await change("lobby", { transport: "udp" }), 409, "camera_configured");
+    await expectProblem(await change("nobody", {}), 404, "camera_unknown");
+  });
+
   test.each([
     ["no JSON", { method: "POST", body: "x" }, 415, "media_type", "Content-Type"],
     ["broken JSON", { ...json(0), body: "{" }, 400, "request_invalid", "not JSON"],

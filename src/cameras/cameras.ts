@@ -16,6 +16,13 @@ const CAMERAS_MAX = 5_000;
 
 /** What the API takes to add a camera. */
 const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
+/** What the API takes to change one: any of its settings, without their defaults. */
+const ChangedCamera = z
+  .strictObject({
+    source: CameraConfig.shape.source,
+    transport: CameraConfig.shape.transport.unwrap(),
+  })
+  .partial();
 
 /** One camera as the registry knows it. */
 export interface Camera {
@@ -88,29 +95,42 @@ export class Cameras {
    * @throws Fault `request_invalid`, `camera_exists`, `limit_reached`
    */
   add(body: unknown): Camera {
-    const parsed = NewCamera.safeParse(body);
-    if (!parsed.success) throw invalid(parsed.error);
-    const { id, ...config } = parsed.data;
+    const { id, ...config } = checked(NewCamera, body);
     if (this.#cameras.has(id)) {
       throw new Fault("camera_exists", `There is a camera \`${id}\` already; remove it first.`);
     }
     if (this.#cameras.size >= CAMERAS_MAX) {
       throw new Fault("limit_reached", `A hub has at most ${CAMERAS_MAX} cameras.`);
     }
-    const stored = { ...config, source: config.source.reveal() };
-    this.#store.put({ id, config: JSON.stringify(stored) });
+    this.#keep(id, config);
     const camera: Camera = { id, origin: "api", config, enabled: true, state: this.#idle() };
     this.#cameras.set(id, camera);
     this.#actions.open(specOf(camera));
     return camera;
   }
 
+  /**
+   * Changes settings of a camera that was added by the API; a running one is pulled anew. `body` is
+   * what came over the wire.
+   *
+   * @throws Fault `request_invalid`, `camera_unknown`, `camera_configured`
+   */
+  change(id: string, body: unknown): Camera {
+    const camera = this.#own(id);
+    const { source, transport } = checked(ChangedCamera, body);
+    const config = {
+      source: source ?? camera.config.source,
+      transport: transport ?? camera.config.transport,
+    };
+    this.#keep(id, config);
+    const changed = this.#change(camera, { config, state: this.#idle() });
+    if (changed.enabled) this.#actions.open(specOf(changed));
+    return changed;
+  }
+
   /** @throws Fault `camera_unknown`, `camera_configured` */
   remove(id: string): void {
-    if (this.get(id).origin === "config") {
-      const message = `\`${id}\` is in the configuration file: remove it there, or stop it here.`;
-      throw new Fault("camera_configured", message);
-    }
+    this.#own(id);
     this.#store.remove(id);
     this.#cameras.delete(id);
     this.#actions.close(id);
@@ -180,6 +200,19 @@ export class Cameras {
     waiting.delete(resolve);
   }
 
+  /** A camera that the API may change. */
+  #own(id: string): Camera {
+    const camera = this.get(id);
+    if (camera.origin === "api") return camera;
+    const message = `\`${id}\` is in the configuration file: change it there, or stop it here.`;
+    throw new Fault("camera_configured", message);
+  }
+
+  #keep(id: string, config: CameraConfig): void {
+    const stored = { ...config, source: config.source.reveal() };
+    this.#store.put({ id, config: JSON.stringify(stored) });
+  }
+
   #change(camera: Camera, change: Partial<Camera>): Camera {
     const changed = { ...camera, ...change };
     this.#cameras.set(camera.id, changed);
@@ -198,11 +231,14 @@ function specOf({ id, config }: Camera): CameraSpec {
 /** `camera-2` before `camera-10`. */
 const compareNames = new Intl.Collator("en", { numeric: true }).compare;
 
-function invalid(error: z.ZodError): Fault {
-  const problems = error.issues.flatMap((issue) =>
-    problemsOf(issue, NewCamera).map(
+/** @throws Fault `request_invalid` with every problem in words */
+function checked<S extends z.ZodType>(schema: S, body: unknown): z.infer<S> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.flatMap((issue) =>
+    problemsOf(issue, schema).map(
       ({ path, words }) => `${path.map(String).join(".") || "body"}: ${words}`,
     ),
   );
-  return new Fault("request_invalid", problems.join("; "));
+  throw new Fault("request_invalid", problems.join("; "));
 }

@@ -39,15 +39,17 @@ interface Camera {
 
 class Media implements Part<MediaMethods> {
   readonly handlers = {
-    openCamera: async (spec: CameraSpec) => {
-      await this.#close(spec.id);
-      this.#open(spec);
-      return null;
-    },
-    closeCamera: async ({ camera }: { camera: string }) => {
-      await this.#close(camera);
-      return null;
-    },
+    openCamera: (spec: CameraSpec) =>
+      this.#inTurn(spec.id, async () => {
+        await this.#close(spec.id);
+        this.#open(spec);
+        return null;
+      }),
+    closeCamera: ({ camera }: { camera: string }) =>
+      this.#inTurn(camera, async () => {
+        await this.#close(camera);
+        return null;
+      }),
     offer: ({ camera, sdp, latency }: MediaMethods["offer"]["takes"]) =>
       this.#sfu.offer({ camera, stream: this.#get(camera).stream, sdp, latency }),
     endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
@@ -63,6 +65,8 @@ class Media implements Part<MediaMethods> {
   readonly #tell: Tell<MediaEvents>;
   readonly #log: Log;
   readonly #cameras = new Map<string, Camera>();
+  /** Openings and closings under way, by camera: a camera is taken leave of before it is pulled anew. */
+  readonly #turns = new Map<string, Promise<null>>();
   /** Cameras whose feed broke since the last statistics. */
   readonly #feedsLost = new Set<string>();
 
@@ -83,6 +87,19 @@ class Media implements Part<MediaMethods> {
   async close(): Promise<void> {
     await Promise.all([...this.#cameras.keys()].map((camera) => this.#close(camera)));
     await this.#sfu.close();
+  }
+
+  /** Runs a step after the camera's earlier ones, so that it never has two pulls. */
+  async #inTurn(id: string, step: () => Promise<null>): Promise<null> {
+    const earlier = this.#turns.get(id) ?? Promise.resolve(null);
+    // What went wrong there was told to whoever asked for it.
+    const turn = earlier.then(step, step);
+    this.#turns.set(id, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(id) === turn) this.#turns.delete(id);
+    }
   }
 
   #get(id: string): Camera {

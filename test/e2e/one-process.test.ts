@@ -65,8 +65,18 @@ test("camera to viewer and to worker without a second process", async () => {
   );
   stack.defer(() => decode.close());
 
-  await media.handlers.openCamera({ id: "one", source: cameras.url(0), transport: "tcp" });
+  // However quickly it is opened and closed, the camera has one connection in the end.
+  const spec = { id: "one", source: cameras.url(0), transport: "tcp" } as const;
+  await Promise.all([
+    media.handlers.openCamera(spec),
+    media.handlers.openCamera(spec),
+    media.handlers.closeCamera({ camera: "one" }),
+    media.handlers.openCamera(spec),
+    media.handlers.openCamera(spec),
+  ]);
   await until("the camera is live", () => states.at(-1)?.at === "live", 10_000);
+
+  expect(cameras.stats().cameras[0]?.connections).toBe(1);
 
   const viewer = await LightViewer.connect(
     async (sdp) => (await media.handlers.offer({ camera: "one", sdp, latency: "default" })).sdp,

@@ -42,6 +42,20 @@ const add = createRoute({
     ...problems("request_invalid", "media_type", "camera_exists", "limit_reached"),
   },
 });
+const change = createRoute({
+  method: "patch",
+  path: "/api/v1/cameras/{id}",
+  tags,
+  summary: "Change a camera that was added by the API",
+  request: {
+    params: one,
+    body: { content: { "application/json": { schema: Adding.omit({ id: true }).partial() } } },
+  },
+  responses: {
+    200: body(CameraReport, "The camera; a running one is pulled anew."),
+    ...problems("request_invalid", "media_type", "camera_unknown", "camera_configured"),
+  },
+});
 const remove = createRoute({
   method: "delete",
   path: "/api/v1/cameras/{id}",
@@ -73,10 +87,17 @@ export function cameraRoutes(app: OpenAPIHono, hub: Hub): void {
     c.json({ cameras: cameras.list().map((camera) => reportOf(camera, vitals)) }, 200),
   );
   app.openapi(get, (c) => c.json(reportOf(cameras.get(c.req.valid("param").id), vitals), 200));
-  app.openapi({ ...add, request: {} }, async (c) => {
+  // Bodies are checked by the registry of cameras, in words that suggest: here they are described.
+  app.openAPIRegistry.registerPath(add);
+  app.post(add.path, async (c) => {
     const camera = cameras.add(await readJson(c.req.raw));
     c.header("location", `/api/v1/cameras/${camera.id}`);
     return c.json(reportOf(camera, vitals), 201);
+  });
+  app.openAPIRegistry.registerPath(change);
+  app.patch(change.getRoutingPath(), async (c) => {
+    const camera = cameras.change(c.req.param("id"), await readJson(c.req.raw));
+    return c.json(reportOf(camera, vitals), 200);
   });
   app.openapi(remove, (c) => {
     cameras.remove(c.req.valid("param").id);
