@@ -75,6 +75,8 @@ export class Hub implements HubForApi, AsyncDisposable {
   readonly #bus: Bus;
   readonly #decode = new Map<string, Decode>();
   readonly #timer: ReturnType<typeof setInterval>;
+  /** All topics that anyone subscribes to. */
+  #topics: readonly string[] = [];
   #stack = new AsyncDisposableStack();
 
   private constructor(config: Config, log: Log, instance: Instance, store: CameraStore) {
@@ -227,11 +229,17 @@ export class Hub implements HubForApi, AsyncDisposable {
         intake: this.#intake(),
       },
       listeners: {
-        demand: ({ topics }) => this.#demand(topics.map(({ topic }) => topic)),
+        demand: ({ topics }) => {
+          this.#topics = topics.map(({ topic }) => topic);
+          this.#demand();
+        },
         stats: (stats) => this.vitals.tellBus(stats),
       },
-      onUp: () => {},
-      // Subscribers come back by themselves; decoding goes on meanwhile.
+      // Subscribers come back by themselves; decoding lingers meanwhile.
+      onUp: () => {
+        this.#topics = [];
+        this.#demand();
+      },
       onDown: () => this.vitals.forget("bus"),
       log: this.#log,
     });
@@ -273,10 +281,10 @@ export class Hub implements HubForApi, AsyncDisposable {
     return join(this.#instance.runtimeDir, `${group}.sock`);
   }
 
-  /** All topics that anyone subscribes to; those of cameras that do not exist cost nothing. */
-  #demand(topics: readonly string[]): void {
+  /** What is subscribed to, of cameras that exist. */
+  #demand(): void {
     const byCamera = new Map<string, string[]>();
-    for (const topic of topics) {
+    for (const topic of this.#topics) {
       const { camera } = parseTopic(topic);
       if (!this.cameras.has(camera)) continue;
       byCamera.set(camera, [...(byCamera.get(camera) ?? []), topic]);
@@ -297,7 +305,8 @@ export class Hub implements HubForApi, AsyncDisposable {
 
   #tick(): void {
     this.vitals.processes.set("hub", processStats(this.#lag));
-    this.#placement.tick(monotonicMs());
+    // Cameras come and go by the API too; this lets time pass for the placement as well.
+    this.#demand();
   }
 }
 

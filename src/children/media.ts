@@ -128,6 +128,8 @@ class Media implements Part<MediaMethods> {
     if (!camera) return;
     this.#cameras.delete(id);
     this.#sfu.endCamera(id);
+    // Workers may go on waiting for a camera that is opened again.
+    if (camera.feed) this.#feedsLost.add(id);
     setFeed(camera, null);
     await camera.pull.close();
   }

@@ -107,9 +107,38 @@ describe("frame bus", () => {
     }
   }, 60_000);
 
+  test("a camera that is stopped, started, removed and added: its worker has frames again", async () => {
+    const api = (path: string, init: RequestInit) =>
+      fetch(`${hub.http}/api/v1/cameras${path}`, init);
+    await using worker = subscribe(hub.framebus, ["late", "demo-2"]);
+    const untilFrameOf = async (camera: string): Promise<void> => {
+      worker.clear();
+      const deadline = performance.now() + 10_000;
+      while ((await worker.next(deadline - performance.now())).camera !== camera) {
+        // Of the other camera.
+      }
+    };
+    await untilFrameOf("demo-2");
+    await api("/demo-2/stop", { method: "POST" });
+    await untilState(hub, "demo-2", "idle", 5_000);
+    await api("/demo-2/start", { method: "POST" });
+    await untilState(hub, "demo-2", "live", 10_000);
+    await untilFrameOf("demo-2");
+    // Subscribed to before it exists, and while it does not any more.
+    const late = {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ id: "late", source: cameras.sources["demo-1"] }),
+    };
+    for (let i = 0; i < 2; i++) {
+      expect((await api("", late)).status).toBe(201);
+      await untilFrameOf("late");
+      expect((await api("/late", { method: "DELETE" })).status).toBe(204);
+    }
+  }, 90_000);
+
   test("decoding ends some seconds after the last worker, and one connection served all", async () => {
     await until("no decoding", async () => (await cameraOf(hub, "demo-1")).decode === null, 15_000);
-    const { connections, plays } = await cameras.counted("demo-1");
-    expect({ connections, plays }).toEqual({ connections: 1, plays: 1 });
+    expect((await cameras.counted("demo-1")).connections).toBe(1);
   }, 30_000);
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Browser, openBrowser, type Seen } from "../harness/browser.ts";
 import { CLIP_FRAMES, openCameras, type TestCameras } from "../harness/cameras.ts";
 import { cameraOf, type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
+import { subscribe } from "../harness/worker.ts";
 
 const stack = new AsyncDisposableStack();
 let cameras: TestCameras;
@@ -80,10 +81,17 @@ describe("playback in Chromium", () => {
     await watcher.page.close();
   }, 30_000);
 
-  test("however many watch, the camera counts one connection", async () => {
+  test("three viewers and two workers: the camera counts one connection", async () => {
     const watchers = await Promise.all([1, 2, 3].map(() => browser.watcher(hub.http)));
     for (const watcher of watchers) await watcher.join("one", "demo-4");
-    await until("three viewers", async () => (await cameraOf(hub, "demo-4")).viewers === 3, 5_000);
+    await using first = subscribe(hub.framebus, ["demo-4"]);
+    await using second = subscribe(hub.framebus, ["demo-4"]);
+    for (const worker of [first, second]) await worker.next(15_000);
+    const everyone = async (): Promise<boolean> => {
+      const { viewers, subscribers } = await cameraOf(hub, "demo-4");
+      return viewers === 3 && subscribers === 2;
+    };
+    await until("three viewers and two workers", everyone, 5_000);
     const { connections, describes, plays } = await cameras.counted("demo-4");
     expect({ connections, describes, plays }).toEqual({ connections: 1, describes: 1, plays: 1 });
     for (const watcher of watchers) await watcher.page.close();
@@ -97,6 +105,7 @@ function expectNumbers(seen: readonly Seen[], log: ReadonlyMap<number, { frame: 
     expect(frame).toBe(log.get(rtpTimestamp)?.frame ?? -1);
     const last = seen[i - 1]?.frame;
     if (i > 0) dropped += skipped(last ?? -1, frame ?? -1);
+    if (i > 0) expect((rtpTimestamp - (seen[i - 1]?.rtpTimestamp ?? 0)) | 0).toBeGreaterThan(0);
   }
   // A picture that the page had no time to look at is missed here, not by the decoder.
   expect(dropped).toBeLessThan(seen.length / 2);
