@@ -108,6 +108,7 @@ function mediaStats(seconds: number): MediaStats {
       handshakes: 1,
       handshakeFailures: 0,
     },
+    bugs: 1,
     feedsLost: [],
   };
 }
@@ -279,6 +280,7 @@ describe("health and metrics", () => {
       'onepull_camera_reconnects_total{camera="lobby"} 1',
       'onepull_camera_viewers{camera="lobby"} 1',
       "onepull_webrtc_packets_total 10",
+      "onepull_bugs_total 1",
       'onepull_process_cpu_seconds_total{process="media"} 1.5',
       'onepull_event_loop_lag_max_seconds{process="media"} 0.002',
     ]) {

@@ -191,6 +191,13 @@ export const METRICS: readonly Metric[] = [
   },
   ...egressMetrics(),
   {
+    name: "onepull_bugs_total",
+    help: "Broken assumptions of the hub's own; each ended one pull or one viewer. Worth a report.",
+    kind: "counter",
+    labels: [],
+    read: ({ vitals }) => [[[], vitals.bugs]],
+  },
+  {
     name: "onepull_process_up",
     help: "1 while the process runs.",
     kind: "gauge",

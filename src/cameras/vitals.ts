@@ -39,6 +39,8 @@ export class Vitals {
   viewers: readonly ViewerStats[] = [];
   /** `null` while the media process is away. */
   egress: EgressStats | null = null;
+  /** Broken assumptions of our own in the media process. */
+  bugs = 0;
   readonly #cameras = new Map<string, readonly Sample[]>();
   readonly #decoders = new Map<string, readonly DecoderStats[]>();
   #topics: BusStats["topics"] = [];
@@ -48,6 +50,7 @@ export class Vitals {
     this.processes.set("media", stats.process);
     this.viewers = stats.viewers;
     this.egress = stats.egress;
+    this.bugs = stats.bugs;
     const seen = new Set<string>();
     for (const camera of stats.cameras) {
       seen.add(camera.camera);

@@ -67,6 +67,8 @@ class Media implements Part<MediaMethods> {
   readonly #cameras = new Map<string, Camera>();
   /** Openings and closings under way, by camera: a camera is taken leave of before it is pulled anew. */
   readonly #turns = new Map<string, Promise<null>>();
+  /** Of pulls that are closed. */
+  #pastBugs = 0;
   /** Cameras whose feed broke since the last statistics. */
   readonly #feedsLost = new Set<string>();
 
@@ -77,11 +79,18 @@ class Media implements Part<MediaMethods> {
   }
 
   stats(process: ProcessStats): void {
-    const { viewers, ...egress } = this.#sfu.stats();
+    const { viewers, bugs, ...egress } = this.#sfu.stats();
     const feedsLost = [...this.#feedsLost];
     this.#feedsLost.clear();
-    const cameras = [...this.#cameras.values()].map(statsOf);
-    this.#tell("stats", { process, cameras, viewers, egress, feedsLost });
+    const cameras = [...this.#cameras.values()];
+    this.#tell("stats", {
+      process,
+      cameras: cameras.map(statsOf),
+      viewers,
+      egress,
+      bugs: cameras.reduce((sum, { pull }) => sum + pull.counters.bugs, bugs + this.#pastBugs),
+      feedsLost,
+    });
   }
 
   async close(): Promise<void> {
@@ -127,6 +136,7 @@ class Media implements Part<MediaMethods> {
     const camera = this.#cameras.get(id);
     if (!camera) return;
     this.#cameras.delete(id);
+    this.#pastBugs += camera.pull.counters.bugs;
     this.#sfu.endCamera(id);
     // Workers may go on waiting for a camera that is opened again.
     if (camera.feed) this.#feedsLost.add(id);

@@ -107,6 +107,8 @@ export interface MediaStats {
   readonly cameras: readonly CameraStats[];
   readonly viewers: readonly ViewerStats[];
   readonly egress: EgressStats;
+  /** Broken assumptions of our own; each ended one camera's connection or one viewer's session. */
+  readonly bugs: number;
   /** Cameras whose decode process went away under the feed; the hub arranges a new one. */
   readonly feedsLost: readonly string[];
 }
