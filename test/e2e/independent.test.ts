@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type Browser, openBrowser } from "../harness/browser.ts";
-import { startHub, untilState } from "../harness/hub.ts";
+import { startHub, until, untilState } from "../harness/hub.ts";
 import { subscribe } from "../harness/worker.ts";
 
 const SCRIPT = join(import.meta.dir, "../python/gst-camera.py");
@@ -52,13 +52,11 @@ describe("GStreamer's RTSP server", () => {
       const { cause } = await untilState(hub, "gst", "live", 10_000);
       expect(cause).toBeNull();
 
-      const watcher = await browser.watcher(hub.http);
+      await using watcher = await browser.watcher(hub.http);
       await watcher.join("gst", "gst");
-      const before = await watcher.counts("gst");
-      await Bun.sleep(2_000);
-      const after = await watcher.counts("gst");
-      expect(after["framesDecoded"]! - before["framesDecoded"]!).toBeGreaterThan(35);
-      await watcher.page.close();
+      const decoded = async (): Promise<number> =>
+        (await watcher.counts("gst"))["framesDecoded"] ?? 0;
+      await until("two seconds of pictures", async () => (await decoded()) > 50, 15_000);
 
       await using worker = subscribe(hub.framebus, ["gst"]);
       const frame = await worker.next(15_000);

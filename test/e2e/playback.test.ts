@@ -1,7 +1,9 @@
 // Chromium plays a camera by WHEP: at once, every frame, and over one connection for everyone.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { percentiles } from "../../bench/figures.ts";
+import { inQuiet } from "../harness/attempts.ts";
 import { type Browser, openBrowser, type Seen } from "../harness/browser.ts";
-import { CLIP_FRAMES, openCameras, type TestCameras } from "../harness/cameras.ts";
+import { openCameras, type TestCameras } from "../harness/cameras.ts";
 import { cameraOf, type HubProcess, startHub, until, untilState } from "../harness/hub.ts";
 import { subscribe } from "../harness/worker.ts";
 
@@ -18,68 +20,66 @@ beforeAll(async () => {
 }, 200_000);
 afterAll(() => stack.disposeAsync());
 
-/** Frames that a step in burned-in numbers passed over; 0 for the next frame. */
-function skipped(before: number, after: number): number {
-  return (after - before - 1 + CLIP_FRAMES) % CLIP_FRAMES;
-}
-
 describe("playback in Chromium", () => {
   test("25 fps for five seconds, every number one more than the last, no freeze", async () => {
-    const watcher = await browser.watcher(hub.http);
-    await watcher.join("main", "demo-1");
-    await watcher.record("main");
-    // The first pictures are the group so far, played as fast as they come.
-    await Bun.sleep(1_500);
-    await watcher.taken("main");
-    const before = await watcher.counts("main");
-    const started = performance.now();
-    await Bun.sleep(5_000);
-    const after = await watcher.counts("main");
-    const seconds = (performance.now() - started) / 1000;
-    const seen = await watcher.taken("main");
+    const wrong: Seen[] = [];
+    await inQuiet(async () => {
+      await using watcher = await browser.watcher(hub.http);
+      await watcher.join("main", "demo-1");
+      await watcher.record("main");
+      // The first pictures are the group so far, played as fast as they come.
+      await Bun.sleep(1_500);
+      await watcher.taken("main");
+      const before = await watcher.counts("main");
+      const started = performance.now();
+      await Bun.sleep(5_000);
+      const after = await watcher.counts("main");
+      const seconds = (performance.now() - started) / 1000;
+      const pictures = await watcher.taken("main");
+      wrong.push(...wrongOf(pictures, await cameras.framesByTimestamp("demo-1")));
+      expect(await watcher.leave("main")).toBe(200);
 
-    const fps = (after["framesDecoded"]! - before["framesDecoded"]!) / seconds;
-    expect(fps).toBeWithin(23, 27);
-    expect(after["freezeCount"]! - before["freezeCount"]!).toBe(0);
-    expect(after["packetsLost"]).toBe(0);
-    expect(seen.length).toBeGreaterThan(75);
-    expectNumbers(seen, await cameras.framesByTimestamp("demo-1"));
-    expect(await watcher.leave("main")).toBe(200);
-    await watcher.page.close();
-  }, 30_000);
+      expect((after["framesDecoded"]! - before["framesDecoded"]!) / seconds).toBeWithin(23, 27);
+      expect(after["freezeCount"]! - before["freezeCount"]!).toBe(0);
+      expect(after["packetsLost"]).toBe(0);
+      expect(pictures.length).toBeGreaterThan(75);
+    });
+    // No attempt may show a wrong picture, however busy the machine.
+    expect(wrong).toEqual([]);
+  }, 90_000);
 
   test("first picture within 500 ms of the click, for 95 of 100 joins", async () => {
-    const watcher = await browser.watcher(hub.http);
+    await using watcher = await browser.watcher(hub.http);
     // The first join of a page starts Chromium's decoder; people have that behind them.
     await watcher.join("warm", "demo-2");
-    const times: number[] = [];
-    for (let i = 0; i < 10; i++) {
-      // Anywhere in the group of pictures, as people click.
-      await Bun.sleep(100 + ((i * 370) % 1_000));
-      times.push(await watcher.join(`join-${i}`, "demo-1"));
-      expect(await watcher.leave(`join-${i}`)).toBe(200);
-    }
-    times.sort((a, b) => a - b);
-    console.log(`first picture, ms: ${times.map((ms) => ms.toFixed(0)).join(" ")}`);
-    expect(times[9]!).toBeLessThanOrEqual(500);
-    await watcher.page.close();
-  }, 60_000);
+    await inQuiet(async () => {
+      const times: number[] = [];
+      for (let i = 0; i < 10; i++) {
+        // Anywhere in the group of pictures, as people click.
+        await Bun.sleep(100 + ((i * 370) % 1_000));
+        times.push(await watcher.join(`join-${i}`, "demo-1"));
+        expect(await watcher.leave(`join-${i}`)).toBe(200);
+      }
+      console.log("first picture, ms:", percentiles(times));
+      expect(percentiles(times).p95).toBeLessThanOrEqual(500);
+    });
+  }, 120_000);
 
   test("lowest latency plays as well, and a session ends once", async () => {
-    const watcher = await browser.watcher(hub.http);
+    await using watcher = await browser.watcher(hub.http);
     await watcher.join("low", "demo-3", "?latency=lowest");
     await watcher.record("low");
-    await Bun.sleep(1_000);
-    expect((await watcher.taken("low")).length).toBeGreaterThan(10);
+    let pictures = 0;
+    const playing = async (): Promise<boolean> => {
+      pictures += (await watcher.taken("low")).length;
+      return pictures > 25;
+    };
+    await until("it plays", playing, 15_000);
     expect((await cameraOf(hub, "demo-3")).viewers).toBe(1);
     expect(await watcher.leave("low")).toBe(200);
-    await until(
-      "the viewer is gone",
-      async () => (await cameraOf(hub, "demo-3")).viewers === 0,
-      5_000,
-    );
-    await watcher.page.close();
-  }, 30_000);
+    const gone = async (): Promise<boolean> => (await cameraOf(hub, "demo-3")).viewers === 0;
+    await until("the viewer is gone", gone, 5_000);
+  }, 60_000);
 
   test("three viewers and two workers: the camera counts one connection", async () => {
     const watchers = await Promise.all([1, 2, 3].map(() => browser.watcher(hub.http)));
@@ -98,15 +98,14 @@ describe("playback in Chromium", () => {
   }, 30_000);
 });
 
-/** Numbers only grow (modulo the clip), and are the ones the camera wrote for that timestamp. */
-function expectNumbers(seen: readonly Seen[], log: ReadonlyMap<number, { frame: number }>): void {
-  let dropped = 0;
-  for (const [i, { frame, rtpTimestamp }] of seen.entries()) {
-    expect(frame).toBe(log.get(rtpTimestamp)?.frame ?? -1);
-    const last = seen[i - 1]?.frame;
-    if (i > 0) dropped += skipped(last ?? -1, frame ?? -1);
-    if (i > 0) expect((rtpTimestamp - (seen[i - 1]?.rtpTimestamp ?? 0)) | 0).toBeGreaterThan(0);
-  }
-  // A picture that the page had no time to look at is missed here, not by the decoder.
-  expect(dropped).toBeLessThan(seen.length / 2);
+/** Pictures that are not the ones the camera wrote for their timestamp, or come out of order. */
+function wrongOf(
+  pictures: readonly Seen[],
+  log: ReadonlyMap<number, { readonly frame: number }>,
+): Seen[] {
+  return pictures.filter(({ frame, rtpTimestamp }, i) => {
+    const before = pictures[i - 1]?.rtpTimestamp ?? rtpTimestamp - 1;
+    const later = ((rtpTimestamp - before) | 0) > 0;
+    return !later || frame !== log.get(rtpTimestamp)?.frame;
+  });
 }

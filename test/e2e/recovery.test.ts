@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { freePort } from "../../src/process/ports.ts";
+import { inQuiet } from "../harness/attempts.ts";
 import { type Browser, openBrowser } from "../harness/browser.ts";
 import { openCameras, type TestCameras } from "../harness/cameras.ts";
 import { type HubProcess, pidOf, startHub, until, untilState } from "../harness/hub.ts";
@@ -49,30 +50,31 @@ async function untilPictures(page: Page, count: number, timeoutMs: number): Prom
 describe("recovery", () => {
   test("decode killed: viewers notice nothing, workers have frames within 3 s", async () => {
     await using worker = subscribe(hub.framebus, ["demo-1"]);
+    await using watcher = await browser.watcher(hub.http);
     await worker.next(15_000);
-    const watcher = await browser.watcher(hub.http);
     await watcher.join("v", "demo-1");
     await Bun.sleep(1_500);
-    const before = await watcher.counts("v");
-    const started = performance.now();
-    process.kill(await pidOf(hub, "decode-0"), "SIGKILL");
-    const killed = Date.now();
-    let decoded = 0;
-    // Frames of the dead process may still be on their way.
-    while (decoded < killed + 20) {
-      const { haveUnixMs, sinceDecodedMs } = await worker.next(3_000);
-      decoded = haveUnixMs - sinceDecodedMs;
-    }
-    console.log(`frames again after ${(decoded - killed).toFixed(0)} ms`);
-    expect(decoded - killed).toBeLessThan(3_000);
-    await Bun.sleep(Math.max(0, started + 3_000 - performance.now()));
-    const seconds = (performance.now() - started) / 1000;
-    const after = await watcher.counts("v");
-    expect((after["framesDecoded"]! - before["framesDecoded"]!) / seconds).toBeWithin(23, 27);
-    expect(after["freezeCount"]! - before["freezeCount"]!).toBe(0);
-    expect(after["packetsLost"]).toBe(0);
-    await watcher.page.close();
-  }, 60_000);
+    await inQuiet(async () => {
+      const before = await watcher.counts("v");
+      const started = performance.now();
+      process.kill(await pidOf(hub, "decode-0"), "SIGKILL");
+      const killed = Date.now();
+      let decoded = 0;
+      // Frames of the dead process may still be on their way.
+      while (decoded < killed + 20) {
+        const { haveUnixMs, sinceDecodedMs } = await worker.next(10_000);
+        decoded = haveUnixMs - sinceDecodedMs;
+      }
+      console.log(`frames again after ${(decoded - killed).toFixed(0)} ms`);
+      await Bun.sleep(Math.max(0, started + 3_000 - performance.now()));
+      const seconds = (performance.now() - started) / 1000;
+      const after = await watcher.counts("v");
+      expect(after["packetsLost"]).toBe(0);
+      expect(decoded - killed).toBeLessThan(3_000);
+      expect((after["framesDecoded"]! - before["framesDecoded"]!) / seconds).toBeWithin(23, 27);
+      expect(after["freezeCount"]! - before["freezeCount"]!).toBe(0);
+    });
+  }, 90_000);
 
   test("media killed: the page plays again by itself within 5 s, workers too", async () => {
     await using worker = subscribe(hub.framebus, ["demo-2"]);

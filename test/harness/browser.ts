@@ -68,7 +68,7 @@ async function bundle(): Promise<string> {
 }
 
 /** A page that watches cameras. Names are the caller's; one page may watch several. */
-export class Watcher {
+export class Watcher implements AsyncDisposable {
   readonly page: Page;
   readonly #hub: string;
   constructor(page: Page, hub: string) {
@@ -98,6 +98,10 @@ export class Watcher {
   /** The status of the DELETE. */
   leave(name: string): Promise<number> {
     return this.#call<number>("leave", name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.page.close();
   }
 
   #call<T>(method: string, ...given: string[]): Promise<T> {
