@@ -77,15 +77,26 @@ function record(name: string, reader: ReadFrameNumber | null): void {
   const each: VideoFrameRequestCallback = (_now, { rtpTimestamp = -1 }) => {
     const at = performance.now();
     const unixMs = performance.timeOrigin + at;
-    if (reader) {
-      context.drawImage(video, 0, 0, WIDTH, HEIGHT);
+    if (!reader) seen.push({ rtpTimestamp, at, unixMs });
+    else {
+      // A late callback tells of one picture while the element shows the next: take both from the same.
+      const picture = new VideoFrame(video);
+      const shown = metadataOf(picture).rtpTimestamp ?? -1;
+      context.drawImage(picture, 0, 0, WIDTH, HEIGHT);
+      picture.close();
       const { data } = context.getImageData(0, 0, WIDTH, HEIGHT);
       const frame = reader(data, WIDTH, HEIGHT, WIDTH * 4, 4);
-      seen.push({ frame, rtpTimestamp, at, unixMs });
-    } else seen.push({ rtpTimestamp, at, unixMs });
+      if (shown !== seen.at(-1)?.rtpTimestamp)
+        seen.push({ frame, rtpTimestamp: shown, at, unixMs });
+    }
     video.requestVideoFrameCallback(each);
   };
   video.requestVideoFrameCallback(each);
+}
+
+/** WebCodecs, VideoFrame Metadata Registry; TypeScript's types do not have it yet. */
+function metadataOf(picture: VideoFrame): { readonly rtpTimestamp?: number } {
+  return (picture as VideoFrame & { metadata(): { readonly rtpTimestamp?: number } }).metadata();
 }
 
 /** What was written down since the last call. */
