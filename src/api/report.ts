@@ -27,7 +27,7 @@ export const CameraReport = z
     next_attempt_at: time.nullable(),
     video: z
       .object({
-        codec: z.literal("h264"),
+        codec: z.string().openapi({ description: "`h264`, `h265` or `mjpeg`." }),
         profile_level_id: z.string(),
         width: count,
         height: count,
@@ -106,11 +106,12 @@ function streamReport(
   id: string,
   vitals: Vitals,
 ): Pick<CameraReport, "video" | "clock" | "counters"> {
-  const { stats, rates } = vitals.camera(id) ?? { stats: null, rates: null };
+  const { stats: camera, rates } = vitals.camera(id) ?? { stats: null, rates: null };
+  const stats = camera?.video ?? null;
   const video =
     stats && rates && stats.width > 0
       ? {
-          codec: "h264" as const,
+          codec: stats.codec,
           profile_level_id: stats.profileLevelId,
           width: stats.width,
           height: stats.height,
@@ -133,7 +134,7 @@ function streamReport(
     keyframes: stats?.keyframes ?? 0,
     damaged_frames: stats?.damagedUnits ?? 0,
     lost_packets: stats?.lost ?? 0,
-    connects: stats?.connects ?? 0,
+    connects: camera?.connects ?? 0,
   };
   return { video, clock, counters };
 }

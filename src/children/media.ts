@@ -16,9 +16,12 @@ import type {
   MediaEvents,
   MediaMethods,
   ProcessStats,
+  TrackStats,
 } from "../process/protocol.ts";
+import { profileLevelIdOf } from "../rtp/sps.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface MediaOptions extends ChildBasics {
@@ -51,7 +54,7 @@ class Media implements Part<MediaMethods> {
         return null;
       }),
     offer: ({ camera, sdp, latency }: MediaMethods["offer"]["takes"]) =>
-      this.#sfu.offer({ camera, stream: this.#get(camera).stream, sdp, latency }),
+      this.#sfu.offer({ camera, video: this.#video(camera), sdp, latency }),
     endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
       found: this.#cameras.has(camera) && this.#sfu.end(session),
     }),
@@ -117,6 +120,12 @@ class Media implements Part<MediaMethods> {
     throw new Fault("camera_not_live", `\`${id}\` is not pulled at present.`);
   }
 
+  #video(id: string): Track {
+    const { video } = this.#get(id).stream;
+    if (video) return video;
+    throw new Fault("camera_not_live", `\`${id}\` has not sent any video yet.`);
+  }
+
   #open({ id, source, transport }: CameraSpec): void {
     const stream = new Stream();
     const pull = new Pull({
@@ -155,7 +164,10 @@ class Media implements Part<MediaMethods> {
       return;
     }
     setFeed(camera, feed);
-    feed.follow(camera.stream, monotonicMs());
+    const { video } = camera.stream;
+    // Nothing to feed yet: it is asked for again.
+    if (!video) feed.ended();
+    else feed.follow(video, monotonicMs());
   }
 }
 
@@ -165,22 +177,37 @@ function setFeed(camera: Camera, feed: UnitFeed | null): void {
 }
 
 function statsOf({ id, stream, pull }: Camera): CameraStats {
-  const { counters, clock, ring, newestTimestamp } = stream;
+  const { connects, reconnects } = pull.counters;
+  const { video, audio } = stream;
   return {
     camera: id,
-    packets: counters.packets,
-    bytes: counters.bytes,
-    units: counters.units,
-    keyframes: counters.keyframes,
-    damagedUnits: counters.damagedUnits,
-    lost: stream.lost,
-    malformed: counters.malformed,
-    connects: pull.counters.connects,
-    reconnects: pull.counters.reconnects,
+    connects,
+    reconnects,
+    video: video && trackStats(video),
+    audio: audio && trackStats(audio),
+  };
+}
+
+function trackStats(track: Track): TrackStats {
+  const { format, counters, clock, ring, picture, newestTimestamp } = track;
+  const { codec, clockHz, channels } = format;
+  const { packets, bytes, units, keyframes, damagedUnits, late, malformed } = counters;
+  return {
+    codec,
+    clockHz,
+    channels,
+    packets,
+    bytes,
+    units,
+    keyframes,
+    damagedUnits,
+    lost: track.lost,
+    late,
+    malformed,
     ringBytes: ring.bytes.length,
-    width: stream.width,
-    height: stream.height,
-    profileLevelId: stream.profileLevelId,
+    width: picture?.width ?? 0,
+    height: picture?.height ?? 0,
+    profileLevelId: codec === "h264" ? profileLevelIdOf(track.parameterSets[0]) : "",
     clock: clock.known
       ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
       : null,

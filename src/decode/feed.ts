@@ -10,7 +10,7 @@ import { assert, Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { Unit, UnitSink } from "../stream/sinks.ts";
-import type { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import { helloMessage, replayEndedMessage, UNIT_HEAD_BYTES, writeUnitHead } from "./unit-wire.ts";
 
 /** The largest group of pictures that a stream replays (16 MiB), and room for live units behind. */
@@ -24,7 +24,7 @@ export interface UnitFeedOptions {
   /** Where the decode process listens. */
   readonly socket: string;
   readonly camera: string;
-  /** Called once when the decode process is gone. Not called by `close`. */
+  /** Called once when the decode process is gone, or the track ended. Not called by `close`. */
   readonly gone: () => void;
 }
 
@@ -43,6 +43,7 @@ type State =
 export class UnitFeed implements UnitSink, Disposable {
   readonly counters: UnitFeedCounters = { sent: 0, dropped: 0 };
   readonly #socket: Socket;
+  readonly #gone: () => void;
   #state: State = { at: "open" };
   #detach: (() => void) | null = null;
   /** Bytes from `#start` to `#end` are yet to be written. */
@@ -54,8 +55,9 @@ export class UnitFeed implements UnitSink, Disposable {
   #progressAt: Millis = 0;
   #droppedBefore = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, gone: () => void) {
     this.#socket = socket;
+    this.#gone = gone;
   }
 
   /**
@@ -67,10 +69,10 @@ export class UnitFeed implements UnitSink, Disposable {
     const gone = Promise.withResolvers<void>();
     const drained: { call: () => void } = { call: () => {} };
     const socket = await connect(options.socket, () => drained.call(), gone.resolve);
-    const feed = new UnitFeed(socket);
+    const feed = new UnitFeed(socket, options.gone);
     drained.call = () => feed.#flush(monotonicMs());
     void gone.promise.then(() => {
-      if (feed.close()) options.gone();
+      feed.ended();
     });
     feed.#append(helloMessage(options.camera));
     feed.#flush(monotonicMs());
@@ -82,11 +84,11 @@ export class UnitFeed implements UnitSink, Disposable {
     return this.#end - this.#start;
   }
 
-  /** Sends the stream's current group of pictures and then every unit, until `close`. Once only. */
-  follow(stream: Pick<Stream, "attachUnits">, now: Millis): void {
-    assert(this.#detach === null, "a feed follows one stream");
+  /** Sends the track's current group of pictures and then every unit, until `close`. Once only. */
+  follow(track: Pick<Track, "attachUnits">, now: Millis): void {
+    assert(this.#detach === null, "a feed follows one track");
     if (this.#state.at === "closed") return;
-    this.#detach = stream.attachUnits(this, now);
+    this.#detach = track.attachUnits(this, now);
     this.#append(replayEndedMessage());
     this.#flush(now);
   }
@@ -105,6 +107,11 @@ export class UnitFeed implements UnitSink, Disposable {
     this.#droppedBefore = false;
     this.counters.sent++;
     this.#flush(unit.completed);
+  }
+
+  /** The track ended, or the peer is gone: whoever opened the feed is told. */
+  ended(): void {
+    if (this.close()) this.#gone();
   }
 
   /** Ends the connection; what is pending is thrown away. False when it had ended already. */

@@ -9,6 +9,7 @@ import type { Socket } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
+import { videoFormat } from "../rtp/track-format.ts";
 import type { RtspAddress } from "../rtsp/address.ts";
 import { RtspClient } from "../rtsp/client.ts";
 import type { ClientEvent } from "../rtsp/client-event.ts";
@@ -16,6 +17,7 @@ import type { AgreedTransport, WantedTrack } from "../rtsp/client-track.ts";
 import { parameterSets } from "../rtsp/sdp.ts";
 import type { Pair } from "../rtsp/transport.ts";
 import type { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import type { Dialer } from "./dialer.ts";
 import { hash, token } from "./primitives.ts";
 import type { PullTiming } from "./timing.ts";
@@ -76,6 +78,7 @@ export class Session {
   #client: RtspClient | null = null;
   #socket: Socket<undefined> | null = null;
   #udp: UdpTrack | null = null;
+  #video: Track | null = null;
   #channels: Pair | null = null;
   /** Payload types of the track's other formats: not video that the stream can read. */
   readonly #foreign = new Uint8Array(PAYLOAD_TYPES);
@@ -168,7 +171,7 @@ export class Session {
   #packet(channel: number, buffer: Uint8Array, start: number, end: number): void {
     if (channel === this.#channels?.[0]) this.#rtp(buffer, start, end);
     else if (channel === this.#channels?.[1]) {
-      this.#options.stream.receiveControl(buffer, start, end);
+      this.#video?.receiveControl(buffer, start, end);
     } else this.#options.counters.ignored++;
   }
 
@@ -179,7 +182,7 @@ export class Session {
     }
     this.packets++;
     this.#arrived = true;
-    this.#options.stream.receive(buffer, start, end, this.#now);
+    this.#video?.receive(buffer, start, end, this.#now);
   }
 
   /** Does what the engine wants done, and comes back in time. */
@@ -223,7 +226,7 @@ export class Session {
     const handlers = {
       rtp: (packet: Uint8Array) => this.#guard(() => this.#datagram(packet)),
       rtcp: (packet: Uint8Array) =>
-        this.#guard(() => this.#options.stream.receiveControl(packet, 0, packet.length)),
+        this.#guard(() => this.#video?.receiveControl(packet, 0, packet.length)),
     };
     const ssrc = Math.floor(this.#options.random() * 2 ** 32);
     UdpTrack.open(this.#socket?.localAddress ?? "0.0.0.0", handlers, ssrc).then(
@@ -246,7 +249,8 @@ export class Session {
     for (const { payloadType } of media.formats) {
       if (payloadType !== format.payloadType) this.#foreign[payloadType % PAYLOAD_TYPES] = 1;
     }
-    this.#options.stream.offerParameterSets(parameterSets(format));
+    const [video] = this.#options.stream.describe([videoFormat("h264", parameterSets(format))]);
+    this.#video = video ?? null;
     if (transport.lower === "tcp") this.#channels = transport.channels;
     else {
       const { source, serverPort } = transport;
@@ -294,7 +298,7 @@ export class Session {
     this.#now = monotonicMs();
     if (this.#now >= this.#reportAt) {
       this.#reportAt = this.#now + this.#options.timing.reportMs;
-      this.#udp?.report(this.#options.stream.lost);
+      this.#udp?.report(this.#video?.lost ?? 0);
     }
     const fault = this.#closing ? null : this.#watch.check(this.#now);
     this.#client?.handle(null, this.#now);

@@ -128,3 +128,8 @@ export function readSps(nal: Uint8Array): SpsInfo | null {
   if (r.overrun || width <= 0 || height <= 0 || width > SIDE_MAX || height > SIDE_MAX) return null;
   return { profile, constraints, level, width, height };
 }
+
+/** `profile-level-id` (RFC 6184 section 8.1); empty while the parameter set is not known. */
+export function profileLevelIdOf(sps: Uint8Array | undefined): string {
+  return sps?.subarray(1, 4).toHex() ?? "";
+}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { VIDEO_CLOCK_HZ } from "../core/units.ts";
 
 export type VideoCodec = "h264" | "h265" | "mjpeg" | "vp8";
 export type AudioCodec = "pcmu" | "pcma" | "g722" | "opus" | "aac";
@@ -30,4 +31,13 @@ export interface TrackFormat {
   readonly parameterSets: readonly Uint8Array[];
   /** AAC by RTP only, `null` for all others. */
   readonly auHeader: AuHeaderFormat | null;
+}
+
+/** A video track as every source describes it at least. */
+export function videoFormat(
+  codec: VideoCodec,
+  parameterSets: readonly Uint8Array[] = [],
+): TrackFormat {
+  const clockHz = VIDEO_CLOCK_HZ;
+  return { kind: "video", codec, clockHz, channels: 1, parameterSets, auHeader: null };
 }
