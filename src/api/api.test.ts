@@ -33,10 +33,10 @@ beforeEach(() => {
     version: "1.2.3",
     now: () => NOW,
     processes: () => [{ name: "media", up: true, pid: 7, restarts: 0 }],
-    offer: async (camera, sdp, latency) => {
+    offer: async (camera, { sdp, latency, stream }) => {
       if (sdp === "bug") throw new TypeError("x is undefined");
       if (camera !== "lobby") throw new Fault("camera_not_live", "not yet");
-      return { session: "s1", sdp: `answer ${latency}` };
+      return { session: "s1", sdp: `answer ${latency}`, stream };
     },
     endViewer: async (_camera, session) => session === "s1",
   };
@@ -82,7 +82,8 @@ function mediaStats(seconds: number): MediaStats {
     profileLevelId: "42c028",
     clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
   };
-  const camera = { camera: "lobby", connects: 2, reconnects: 1, video, audio: null };
+  const main = { connects: 2, reconnects: 1, video, audio: null };
+  const camera = { camera: "lobby", main, sub: null };
   const viewer = {
     session: "s1",
     camera: "lobby",
@@ -145,7 +146,7 @@ describe("cameras", () => {
 
   test("why a camera is not live", async () => {
     hub.cameras.openAll();
-    hub.cameras.tell("lobby", {
+    hub.cameras.tell("lobby", "main", {
       at: "refused",
       since: NOW,
       cause: { code: "camera_unauthorized", message: "check `source`" },
