@@ -10,10 +10,11 @@ import type { RtpTicks } from "../core/units.ts";
 import { nextNal, startsWithCode, trimmedEnd } from "./annex-b.ts";
 import { PAYLOAD_BYTES_MAX, type RtpHeader } from "./header.ts";
 import { NalFragments } from "./nal-fragments.ts";
-import type { NalSyntax, PictureSize } from "./nal-syntax.ts";
+import type { NalSyntax } from "./nal-syntax.ts";
 import { ParameterSets } from "./parameter-sets.ts";
 import { type Repacketizer, Verdict, type WholeUnit } from "./repacketizer.ts";
 import { Scratch } from "./scratch.ts";
+import type { PictureSize } from "./track-format.ts";
 import { UnitWriter } from "./unit-writer.ts";
 
 const FU_START = 0x80;

@@ -1,10 +1,5 @@
 /** What the codecs made of NAL units (H.264, H.265) have in common, and where they differ. */
-
-/** Pixels. */
-export interface PictureSize {
-  readonly width: number;
-  readonly height: number;
-}
+import type { PictureSize } from "./track-format.ts";
 
 /** Who a parameter set is, and which set it builds on. */
 export interface SetIdentity {

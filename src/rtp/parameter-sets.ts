@@ -1,5 +1,6 @@
 /** The parameter sets of one track, by type and id: cameras use several, and change them. */
-import type { NalSyntax, PictureSize } from "./nal-syntax.ts";
+import type { NalSyntax } from "./nal-syntax.ts";
+import type { PictureSize } from "./track-format.ts";
 
 /** Parameter sets are tens of bytes; more is an attack on memory. */
 const SET_BYTES_MAX = 1024;
