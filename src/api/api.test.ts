@@ -82,7 +82,14 @@ function mediaStats(seconds: number): MediaStats {
     profileLevelId: "42c028",
     clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
   };
-  const main = { connects: 2, reconnects: 1, video, audio: null };
+  const main = {
+    puller: "native" as const,
+    transport: "tcp",
+    connects: 2,
+    reconnects: 1,
+    video,
+    audio: null,
+  };
   const camera = { camera: "lobby", main, sub: null };
   const viewer = {
     session: "s1",
@@ -165,7 +172,7 @@ describe("cameras", () => {
     const added = await app.request("/api/v1/cameras", json({ id: "gate", source: SECRET }));
     expect(added.status).toBe(201);
     expect(added.headers.get("location")).toBe("/api/v1/cameras/gate");
-    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "tcp" });
+    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "auto" });
     const post = (path: string) => app.request(`/api/v1/cameras/gate${path}`, { method: "POST" });
     expect(await (await post("/stop")).json()).toMatchObject({ enabled: false, state: "idle" });
     expect(await (await post("/start")).json()).toMatchObject({ enabled: true });

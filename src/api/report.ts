@@ -15,12 +15,22 @@ const STATES = [
   "idle",
   "connecting",
   "live",
+  "stalled",
   "reconnecting",
   "refused",
+  "ended",
 ] as const satisfies readonly CameraState["at"][];
 
 const StreamReport = z.object({
   source: z.string().openapi({ description: "The address, without its credentials." }),
+  puller: z
+    .enum(["native", "ffmpeg"])
+    .nullable()
+    .openapi({ description: "What fetches it now; `null` while nothing does." }),
+  transport_in_use: z
+    .string()
+    .nullable()
+    .openapi({ description: "`tcp` or `udp`, while it is pulled." }),
   state: z.enum(STATES),
   since: time,
   cause: z
@@ -75,7 +85,7 @@ export const CameraReport = z
       description: "From the configuration file, or added by the API.",
     }),
     enabled: z.boolean().openapi({ description: "False after `stop`, until `start`." }),
-    transport: z.enum(["tcp", "udp"]),
+    transport: z.enum(["auto", "tcp", "udp"]),
     on_demand: z.boolean(),
     linger_s: z.number(),
     preload: z.boolean(),
@@ -139,6 +149,8 @@ function streamReport(
   const { video = null, audio = null, connects = 0 } = stats ?? {};
   return {
     source: parseAddress(source.reveal()).requestUri,
+    puller: stats?.puller ?? null,
+    transport_in_use: stats?.transport ?? null,
     state: state.at,
     since: rfc3339(state.since),
     cause: failing?.cause ?? null,

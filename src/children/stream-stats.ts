@@ -4,10 +4,12 @@ import type { StreamStats, TrackStats } from "../process/protocol.ts";
 import { profileLevelIdOf } from "../rtp/sps.ts";
 import type { Track } from "../stream/track.ts";
 
-export function streamStats({ counters, stream }: Upstream): StreamStats {
+export function streamStats({ counters, puller, stream, transport }: Upstream): StreamStats {
   const { connects, reconnects } = counters;
   const { video, audio } = stream;
   return {
+    puller,
+    transport,
     connects,
     reconnects,
     video: video && trackStats(video),
