@@ -42,6 +42,10 @@ export const CameraReport = z
         captured_at: time,
         captured_at_unix_ms: z.number(),
         source: z.enum(["rtcp", "arrival"]),
+        camera_offset_ms: z.number().nullable().openapi({
+          description:
+            "How far the camera's clock is ahead of the hub's at arrival; minus the delay of the link when both are right. Beyond 10 s the camera's clock is not believed. `null` without reports.",
+        }),
       })
       .nullable()
       .openapi({
@@ -125,6 +129,8 @@ function streamReport(
         captured_at: rfc3339(stats.clock.captured),
         captured_at_unix_ms: round(stats.clock.captured, 3),
         source: stats.clock.source,
+        camera_offset_ms:
+          stats.clock.cameraOffsetMs === null ? null : round(stats.clock.cameraOffsetMs, 1),
       }
     : null;
   const counters = {
