@@ -80,7 +80,7 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
+    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
   };
   const main = {
     puller: "native" as const,
@@ -145,7 +145,12 @@ describe("cameras", () => {
     hub.vitals.tellMedia(mediaStats(3), 3_000);
     expect(await (await app.request("/api/v1/cameras/lobby")).json()).toMatchObject({
       video: { codec: "h264", width: 1920, height: 1080, fps: 25, bitrate_bps: 4_000_000 },
-      clock: { rtp_timestamp: 90_000, captured_at_unix_ms: NOW, source: "rtcp" },
+      clock: {
+        rtp_timestamp: 90_000,
+        captured_at_unix_ms: NOW,
+        source: "rtcp",
+        camera_offset_ms: -1.3,
+      },
       viewers: 1,
       counters: { packets: 1_200, lost_packets: 3, connects: 2 },
     });

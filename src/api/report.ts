@@ -60,6 +60,14 @@ const StreamReport = z.object({
       captured_at: time,
       captured_at_unix_ms: z.number(),
       source: z.enum(["rtcp", "arrival"]),
+      camera_offset_ms: z
+        .number()
+        .nullable()
+        .openapi({
+          description:
+            "How far the camera's clock is ahead of the hub's at arrival; minus the delay of the link " +
+            "when both are right. Beyond 10 s it is not believed. `null` without reports.",
+        }),
     })
     .nullable()
     .openapi({
@@ -181,6 +189,7 @@ function clockReport(video: TrackStats | null): StreamReport["clock"] {
     captured_at: rfc3339(clock.captured),
     captured_at_unix_ms: round(clock.captured, 3),
     source: clock.source,
+    camera_offset_ms: clock.cameraOffsetMs === null ? null : round(clock.cameraOffsetMs, 1),
   };
 }
 

@@ -38,7 +38,12 @@ function trackStats(track: Track): TrackStats {
     height: picture?.height ?? 0,
     profileLevelId: codec === "h264" ? profileLevelIdOf(track.parameterSets[0]) : "",
     clock: clock.known
-      ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
+      ? {
+          timestamp: newestTimestamp,
+          captured: clock.at(newestTimestamp),
+          source: clock.source,
+          cameraOffsetMs: clock.cameraOffsetMs,
+        }
       : null,
   };
 }

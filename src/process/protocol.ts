@@ -106,6 +106,8 @@ export interface TrackStats {
     readonly timestamp: number;
     readonly captured: UnixMs;
     readonly source: CapturedClock;
+    /** The camera's wall clock minus the hub's at arrival, in ms; `null` until reported. */
+    readonly cameraOffsetMs: number | null;
   } | null;
 }
 
