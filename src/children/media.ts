@@ -6,7 +6,6 @@
  */
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { UnitFeed } from "../decode/feed.ts";
 import { Pull } from "../ingest/ingest.ts";
 import { monotonicMs } from "../native/clock.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
@@ -22,6 +21,7 @@ import { profileLevelIdOf } from "../rtp/sps.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import { Stream } from "../stream/stream.ts";
 import type { Track } from "../stream/track.ts";
+import { UnitFeed } from "../stream/unit-feed.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface MediaOptions extends ChildBasics {
@@ -157,17 +157,23 @@ class Media implements Part<MediaMethods> {
     setFeed(camera, null);
     if (socket === null) return;
     const gone = (): void => void this.#feedsLost.add(camera.id);
-    const feed = await UnitFeed.open({ socket, camera: camera.id, gone });
+    const { video } = camera.stream;
+    // Nothing to feed yet: it is asked for again.
+    if (!video) {
+      gone();
+      return;
+    }
+    const tracks = [{ ...video.format, parameterSets: video.parameterSets }];
+    const feed = await UnitFeed.open({ socket, camera: camera.id, tracks, gone });
     // The camera may have been closed, or fed by a later call, while this one connected.
     if (this.#cameras.get(camera.id) !== camera) {
       feed.close();
       return;
     }
     setFeed(camera, feed);
-    const { video } = camera.stream;
-    // Nothing to feed yet: it is asked for again.
-    if (!video) feed.ended();
-    else feed.follow(video, monotonicMs());
+    // Another track by now: this one ended, unheard.
+    if (camera.stream.video !== video) feed.ended();
+    else feed.follow({ video, audio: null }, monotonicMs());
   }
 }
 
