@@ -9,7 +9,6 @@
 import { Fault } from "../core/fault.ts";
 import type { AvInputOptions } from "../native/av-demux.ts";
 import { parseAddress } from "../rtsp/address.ts";
-import type { PullerName } from "./ingest.ts";
 
 /** A source as libav is to open it. */
 export interface AvSource extends AvInputOptions {
@@ -53,7 +52,7 @@ const SCHEMES: Readonly<Record<string, (settings: AvSourceSettings) => Record<st
 };
 
 /** Which puller an address is for unless the configuration says otherwise. */
-export function pullerFor(source: string): PullerName {
+export function pullerFor(source: string): "native" | "ffmpeg" {
   return /^\s*rtsps?:/i.test(source) ? "native" : "ffmpeg";
 }
 
