@@ -17,7 +17,7 @@ export const CameraReport = z
     enabled: z.boolean().openapi({ description: "False after `stop`, until `start`." }),
     source: z.string().openapi({ description: "The RTSP address, without its credentials." }),
     transport: z.enum(["tcp", "udp"]),
-    state: z.enum(["idle", "connecting", "live", "reconnecting", "refused"]),
+    state: z.enum(["idle", "connecting", "live", "stalled", "reconnecting", "refused", "ended"]),
     since: time,
     cause: z
       .object({ code: z.string(), message: z.string() })
@@ -82,7 +82,7 @@ function rfc3339(unixMs: UnixMs): string {
 
 export function reportOf(camera: Camera, vitals: Vitals): CameraReport {
   const { state } = camera;
-  const failing = state.at === "reconnecting" || state.at === "refused" ? state : null;
+  const failing = "cause" in state ? state : null;
   const topics = vitals.topicsOf(camera.id);
   return {
     id: camera.id,
