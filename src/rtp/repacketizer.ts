@@ -5,10 +5,11 @@
  * @module
  */
 import type { RtpTicks } from "../core/units.ts";
-import type { Verdict } from "./h264.ts";
 import type { RtpHeader } from "./header.ts";
 
-export { Verdict } from "./h264.ts";
+/** What one packet meant. A code, not an exception: lost packets are ordinary traffic. */
+export const Verdict = { Taken: 0, Lost: 1, Late: 2, Malformed: 3 } as const;
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
 /** Writes one track into its ring as the bytes arrive. One per track and codec. */
 export interface Repacketizer {

@@ -17,6 +17,12 @@ export interface AuHeaderFormat {
   readonly indexDeltaBits: number;
 }
 
+/** Pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface TrackFormat {
   readonly kind: "video" | "audio";
   readonly codec: Codec;
@@ -31,6 +37,8 @@ export interface TrackFormat {
   readonly parameterSets: readonly Uint8Array[];
   /** AAC by RTP only, `null` for all others. */
   readonly auHeader: AuHeaderFormat | null;
+  /** As far as it is known out of band. Packets of MJPEG cannot say it of pictures above 2,040. */
+  readonly picture?: PictureSize;
 }
 
 /** A video track as every source describes it at least. */

@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PacketRing } from "../core/packet-ring.ts";
 import { createAssembler } from "../rtp/assembler.ts";
-import { H264Repacketizer, Verdict } from "../rtp/h264.ts";
+import { H264Repacketizer } from "../rtp/h264.ts";
 import { emptyRtpHeader, readRtpHeader } from "../rtp/header.ts";
+import { Verdict } from "../rtp/repacketizer.ts";
 import { RtspReader } from "../rtsp/reader.ts";
 import { UnitPackets } from "./packets.ts";
 
