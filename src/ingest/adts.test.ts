@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { aacFormat, adtsFormat, adtsFrames, isAdts } from "./adts.ts";
+import { adtsConfig, adtsFrames, isAdts } from "./adts.ts";
 
 /** 44,100 Hz, mono, without checksum; `payload` behind it. */
 function frame(payload: readonly number[], checksum = false): number[] {
@@ -25,14 +25,12 @@ test("what is cut off is left out", () => {
 });
 
 test("the header says what the AudioSpecificConfig would", () => {
-  const format = adtsFormat(Uint8Array.from(frame([1])));
-  expect(format).toEqual({ config: new Uint8Array([0x12, 0x08]), sampleHz: 44_100, channels: 1 });
-  expect(format && aacFormat(format.config)).toEqual(format);
+  expect(adtsConfig(Uint8Array.from(frame([1])))).toEqual(new Uint8Array([0x12, 0x08]));
 });
 
 test("raw AAC is not taken for ADTS", () => {
   expect(isAdts(Uint8Array.fromHex("de02004c617663"))).toBe(false);
-  expect(adtsFormat(Uint8Array.fromHex("de02004c617663"))).toBeNull();
+  expect(adtsConfig(Uint8Array.fromHex("de02004c617663"))).toBeNull();
 });
 
 test("any bytes: frames inside of them, or none", () => {
@@ -43,8 +41,7 @@ test("any bytes: frames inside of them, or none", () => {
         expect(start).toBeLessThanOrEqual(end);
         expect(end).toBeLessThanOrEqual(b.length);
       }
-      adtsFormat(b);
-      aacFormat(junk);
+      adtsConfig(b);
     }),
   );
 });

@@ -3,28 +3,11 @@
 const HEADER_BYTES = 7;
 /** The same with a checksum. */
 const HEADER_BYTES_PROTECTED = 9;
-/** Of every frame that ADTS can hold: `number_of_raw_data_blocks_in_frame` is 0 everywhere. */
-export const AAC_FRAME_SAMPLES = 1024;
-
-/** ISO/IEC 14496-3 table 1.18. */
-const SAMPLING_HZ = [
-  96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
-  7_350,
-] as const;
-
 /** One frame of AAC in a longer run of bytes. */
 export interface AdtsFrame {
   /** Without the header. */
   readonly start: number;
   readonly end: number;
-}
-
-/** What a header says of the stream. */
-export interface AacFormat {
-  /** AudioSpecificConfig (ISO/IEC 14496-3 section 1.6.2.1). */
-  readonly config: Uint8Array;
-  readonly sampleHz: number;
-  readonly channels: number;
 }
 
 /** Whether a header begins at `at`. */
@@ -45,24 +28,12 @@ export function adtsFrames(b: Uint8Array): AdtsFrame[] {
   return frames;
 }
 
-/** What the header at the start of `b` says; `null` when it is none, or says what no stream has. */
-export function adtsFormat(b: Uint8Array): AacFormat | null {
+/** The AudioSpecificConfig (ISO/IEC 14496-3) that the header at the start of `b` stands for. */
+export function adtsConfig(b: Uint8Array): Uint8Array | null {
   if (!isAdts(b)) return null;
   const objectType = (b[2]! >> 6) + 1;
   const rate = (b[2]! >> 2) & 0xf;
-  const sampleHz = SAMPLING_HZ[rate];
   const channels = ((b[2]! & 1) << 2) | (b[3]! >> 6);
-  if (sampleHz === undefined || channels === 0) return null;
   const config = (objectType << 11) | (rate << 7) | (channels << 3);
-  return { config: new Uint8Array([config >> 8, config & 0xff]), sampleHz, channels };
-}
-
-/** What an AudioSpecificConfig says; `null` for one that writes its rate out, which nobody does. */
-export function aacFormat(config: Uint8Array): AacFormat | null {
-  if (config.length < 2) return null;
-  const bits = (config[0]! << 8) | config[1]!;
-  const sampleHz = SAMPLING_HZ[(bits >> 7) & 0xf];
-  const channels = (bits >> 3) & 0xf;
-  if (sampleHz === undefined || channels === 0) return null;
-  return { config, sampleHz, channels };
+  return new Uint8Array([config >> 8, config & 0xff]);
 }

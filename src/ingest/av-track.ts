@@ -6,9 +6,10 @@
  */
 import { type RtpTicks, VIDEO_CLOCK_HZ } from "../core/units.ts";
 import type { AvPacket, AvTrack } from "../native/av-demux.ts";
+import { readAudioConfig } from "../rtp/aac-config.ts";
 import { nalUnits } from "../rtp/annex-b.ts";
 import type { Codec, TrackFormat } from "../rtp/track-format.ts";
-import { AAC_FRAME_SAMPLES, aacFormat, adtsFormat, adtsFrames, isAdts } from "./adts.ts";
+import { adtsConfig, adtsFrames, isAdts } from "./adts.ts";
 
 /** Opus and G.722 have clocks of their own (RFC 7587 section 4.1, RFC 3551 section 4.5.2). */
 const FIXED_CLOCK_HZ: Partial<Record<Codec, number>> = { opus: 48_000, g722: 8_000 };
@@ -38,10 +39,11 @@ export function formatOf(track: AvTrack, first: AvPacket | null): TrackFormat | 
     const clockHz = FIXED_CLOCK_HZ[codec] ?? track.sampleHz;
     return format(codec, { kind, clockHz, channels: track.channels, parameterSets: [] });
   }
-  const known = aacFormat(extradata) ?? (first && adtsFormat(first.bytes));
-  if (known === null) return first === null ? null : undefined;
-  const { sampleHz, channels, config } = known;
-  return format("aac", { kind, clockHz: sampleHz, channels, parameterSets: [config] });
+  const config = extradata.length > 0 ? extradata : first && adtsConfig(first.bytes);
+  const known = config && readAudioConfig(config);
+  if (!config || !known) return first === null ? null : undefined;
+  const { sampleRate, channels } = known;
+  return format("aac", { kind, clockHz: sampleRate, channels, parameterSets: [config] });
 }
 
 function format(codec: Codec, rest: Omit<TrackFormat, "codec" | "auHeader">): TrackFormat {
@@ -52,6 +54,8 @@ function format(codec: Codec, rest: Omit<TrackFormat, "codec" | "auHeader">): Tr
 export class AvTrackReader {
   readonly #format: TrackFormat;
   readonly #take: TakeUnit;
+  /** Of AAC. */
+  readonly #frameSeconds: number;
   /** Seconds; where the next unit is expected. */
   #next = 0;
   #counts = false;
@@ -59,6 +63,9 @@ export class AvTrackReader {
   constructor(trackFormat: TrackFormat, take: TakeUnit) {
     this.#format = trackFormat;
     this.#take = take;
+    const [config] = trackFormat.parameterSets;
+    const aac = trackFormat.codec === "aac" && config ? readAudioConfig(config) : null;
+    this.#frameSeconds = aac ? aac.frameSamples / aac.sampleRate : 0;
   }
 
   /** @param offset seconds that are added to the source's own time */
@@ -94,14 +101,9 @@ export class AvTrackReader {
   #aac(bytes: Uint8Array, at: number): void {
     const frames = isAdts(bytes) ? adtsFrames(bytes) : [{ start: 0, end: bytes.length }];
     for (const [i, { start, end }] of frames.entries()) {
-      this.#take(
-        bytes,
-        start,
-        end,
-        this.#ticks(at + (i * AAC_FRAME_SAMPLES) / this.#format.clockHz),
-      );
+      this.#take(bytes, start, end, this.#ticks(at + i * this.#frameSeconds));
     }
-    this.#next = at + (frames.length * AAC_FRAME_SAMPLES) / this.#format.clockHz;
+    this.#next = at + frames.length * this.#frameSeconds;
   }
 
   /** One byte per sample; G.722's clock runs at half its sampling rate, which comes to the same. */

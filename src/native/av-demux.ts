@@ -17,6 +17,7 @@ import {
   AV_CODEC_ID_PCM_MULAW,
   AV_CODEC_ID_VP8,
   AV_LOG_ERROR,
+  AV_LOG_QUIET,
   AV_NOPTS_VALUE,
   AVERROR_EAGAIN,
   AVERROR_EOF,
@@ -168,6 +169,8 @@ export class AvInput implements AsyncDisposable {
       throw thrown instanceof AvError ? new AvError(thrown.code, lines) : thrown;
     } finally {
       signal.removeEventListener("abort", interrupt);
+      // From here on it would write a line for every packet that was lost.
+      Log.setLevel(AV_LOG_QUIET);
       Log.setCallback(null);
     }
   }
