@@ -103,7 +103,7 @@ function mediaStats(seconds: number): MediaStats {
     lostFraction: null,
   };
   return {
-    process: { pid: 7, lagMs: { mean: 0.5, max: 2 }, cpuMs: 1_500, rssBytes: 5e7 },
+    process: { pid: 7, lagMs: { mean: 0.5, max: 2, p99: 1.5 }, cpuMs: 1_500, rssBytes: 5e7 },
     cameras: [camera],
     viewers: [viewer],
     egress: {

@@ -239,6 +239,13 @@ export const METRICS: readonly Metric[] = [
     labels: PROCESS,
     read: perProcess(({ lagMs }) => lagMs.max / 1000),
   },
+  {
+    name: "onepull_event_loop_lag_p99_seconds",
+    help: "How late timers fired, 99th percentile of the last ten seconds.",
+    kind: "gauge",
+    labels: PROCESS,
+    read: perProcess(({ lagMs }) => lagMs.p99 / 1000),
+  },
 ];
 
 /** What leaves for the viewers, over all cameras. */
