@@ -20,11 +20,13 @@ import { cpuMs, residentBytes } from "./process.ts";
 const VIEWER = join(import.meta.dir, "light-viewer.ts");
 const LIVE_MAX_MS = 60_000;
 const CONNECT_MAX_MS = 60_000;
-/** Just-in-time compilers and rings settle: two groups of pictures are held by then. */
+/** Just-in-time compilers and rings settle: at least so long, and so many groups of pictures. */
 const SETTLE_MS = 12_000;
+const SETTLE_GROUPS = 3;
 const MEGABYTE = 1 << 20;
 
 interface Plan {
+  readonly settleMs: number;
   readonly seconds: number;
   readonly rounds: number;
 }
@@ -37,11 +39,12 @@ export async function density(argv: string[]): Promise<unknown> {
     seconds: { type: "string", default: "10" },
     rounds: { type: "string", default: "3" },
   });
+  const gopSeconds = wholeNumber("gop", options.gop, 1, 10);
   const plan = {
+    settleMs: Math.max(SETTLE_MS, SETTLE_GROUPS * gopSeconds * 1_000),
     seconds: wholeNumber("seconds", options.seconds, 1, 600),
     rounds: wholeNumber("rounds", options.rounds, 1, 20),
   };
-  const gopSeconds = wholeNumber("gop", options.gop, 1, 10);
   const steps = numbers(options.cameras);
   const crowds = options.watched === "none" ? [] : numbers(options.watched);
   const all = await openCameras(Math.max(...steps, ...crowds), ["--gop", String(gopSeconds)]);
@@ -77,7 +80,7 @@ async function step(all: TestCameras, { count, viewers, emptyBytes }: Step, plan
   const live = async () => (await cameras(hub)).every(({ state }) => state === "live");
   await until(`${count} cameras are live`, live, LIVE_MAX_MS);
   const watching = viewers > 0 ? await watched(hub, Object.keys(sources), plan) : null;
-  await Bun.sleep(SETTLE_MS);
+  await Bun.sleep(plan.settleMs);
   const before = await counted(hub, all);
   const rounds: Round[] = [];
   for (let i = 0; i < plan.rounds; i++) rounds.push(await measured(hub, all, plan.seconds));
@@ -154,10 +157,10 @@ async function counted(hub: HubProcess, all: TestCameras) {
 async function watched(
   hub: HubProcess,
   names: readonly string[],
-  { seconds, rounds }: Plan,
+  { settleMs, seconds, rounds }: Plan,
 ): Promise<{ readonly report: Promise<LightReport> }> {
   const urls = names.flatMap((name) => ["--url", `${hub.http}/whep/${name}`]);
-  const watchedSeconds = SETTLE_MS / 1_000 + seconds * rounds;
+  const watchedSeconds = settleMs / 1_000 + seconds * rounds;
   const counts = ["--viewers", String(names.length), "--seconds", String(watchedSeconds)];
   const child = Bun.spawn([process.execPath, VIEWER, ...urls, ...counts, "--profiles", "7"], {
     stdio: ["ignore", "pipe", "inherit"],
