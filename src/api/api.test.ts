@@ -80,7 +80,14 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
+    clock: {
+      timestamp: 90_000,
+      captured: NOW,
+      source: "rtcp" as const,
+      cameraOffsetMs: -1.26,
+      cameraSteps: 0,
+      ignoredReports: 0,
+    },
   };
   const main = {
     puller: "native" as const,

@@ -106,6 +106,30 @@ export const METRICS: readonly Metric[] = [
     read: perCamera(({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.ringBytes),
   },
   {
+    name: "onepull_camera_clock_offset_seconds",
+    help: "The camera's wall clock minus the hub's at arrival, by its sender reports.",
+    kind: "gauge",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => {
+      const offsetMs = vitals.camera(id)?.stats.video?.clock?.cameraOffsetMs ?? null;
+      return offsetMs === null ? null : offsetMs / 1000;
+    }),
+  },
+  {
+    name: "onepull_camera_clock_steps_total",
+    help: "How often the camera's wall clock was set while it was pulled.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => vitals.camera(id)?.stats.video?.clock?.cameraSteps),
+  },
+  {
+    name: "onepull_camera_ignored_reports_total",
+    help: "Sender reports that could not be right.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => vitals.camera(id)?.stats.video?.clock?.ignoredReports),
+  },
+  {
     name: "onepull_camera_viewers",
     help: "WHEP sessions of the camera.",
     kind: "gauge",
