@@ -111,7 +111,7 @@ export const METRICS: readonly Metric[] = [
     kind: "gauge",
     labels: CAMERA,
     read: perCamera(({ id }, { vitals }) => {
-      const offsetMs = vitals.camera(id)?.stats.video?.clock?.cameraOffsetMs ?? null;
+      const offsetMs = vitals.stream(id, "main")?.stats.video?.clock?.cameraOffsetMs ?? null;
       return offsetMs === null ? null : offsetMs / 1000;
     }),
   },
@@ -120,14 +120,18 @@ export const METRICS: readonly Metric[] = [
     help: "How often the camera's wall clock was set while it was pulled.",
     kind: "counter",
     labels: CAMERA,
-    read: perCamera(({ id }, { vitals }) => vitals.camera(id)?.stats.video?.clock?.cameraSteps),
+    read: perCamera(
+      ({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.clock?.cameraSteps,
+    ),
   },
   {
     name: "onepull_camera_ignored_reports_total",
     help: "Sender reports that could not be right.",
     kind: "counter",
     labels: CAMERA,
-    read: perCamera(({ id }, { vitals }) => vitals.camera(id)?.stats.video?.clock?.ignoredReports),
+    read: perCamera(
+      ({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.clock?.ignoredReports,
+    ),
   },
   {
     name: "onepull_camera_viewers",
