@@ -79,6 +79,7 @@ export class PacketRing {
   }
   /** A group of pictures begins with this packet: from here on is what joiners need. */
   set keepFrom(id: number) {
+    if (id === this.#keepFrom) return;
     this.#keepFrom = id;
     this.#groupBytesMax = Math.max(this.#groupBytesMax, this.#groupBytes);
     this.#groupBytes = 0;
