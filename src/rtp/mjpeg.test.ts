@@ -97,20 +97,20 @@ const cases: { name: string; packets: Sent[]; verdicts: Verdict[]; want: [number
     },
     {
       name: "the beginning of a picture never came",
-    packets: [
-      { bytes: [...header(0, 50), 3], sequence: 1, marker: true, timestamp: 1 },
-      { bytes: [...header(700, 50), 3], sequence: 2, marker: true, timestamp: 2 },
-      { bytes: [...header(0, 50), 3], sequence: 3, marker: true, timestamp: 3 },
-    ],
-    verdicts: [T, Verdict.Lost, T],
-    want: [
-      [[...header(0, 50), 3], "start key marker"],
-      [[], "start damaged hole"],
-      [[...header(0, 50), 3], "start key marker"],
-    ],
-  },
-  {
-    name: "a packet is missing",
+      packets: [
+        { bytes: [...header(0, 50), 3], sequence: 1, marker: true, timestamp: 1 },
+        { bytes: [...header(700, 50), 3], sequence: 2, marker: true, timestamp: 2 },
+        { bytes: [...header(0, 50), 3], sequence: 3, marker: true, timestamp: 3 },
+      ],
+      verdicts: [T, Verdict.Lost, T],
+      want: [
+        [[...header(0, 50), 3], "start key marker"],
+        [[], "start damaged hole"],
+        [[...header(0, 50), 3], "start key marker"],
+      ],
+    },
+    {
+      name: "a packet is missing",
       packets: [
         { bytes: [...header(0, 50), 1, 2], sequence: 1 },
         { bytes: [...header(4, 50), 3], sequence: 3, marker: true },
@@ -198,6 +198,22 @@ describe("mjpeg repacketizer", () => {
     const unknown = fresh();
     unknown.send({ bytes: [...header(0, 50, 1, 0, 180), 1], sequence: 1, marker: true });
     expect(unknown.units()[0]?.damaged).toBe(true);
+  });
+
+  test("quirk: pictures too large for the header, their size in a header extension (ONVIF)", () => {
+    const rig = fresh();
+    const tables = [0xff, 0xdb, 0x00, 0x43, 0x00];
+    const frame = [0xff, 0xc0, 0x00, 0x11, 0x08, 0x08, 0x00, 0x0c, 0x00, 0x03, 0x01];
+    const extension = [0xff, 0xd8, 0x00, 0x04, ...tables, ...frame];
+    const fixed = [0x90, 0x9a, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1];
+    rig.receive(Uint8Array.from([...fixed, ...extension, ...header(0, 50, 1, 0, 0), 1]));
+    expect(rig.track.picture).toEqual({ width: 3072, height: 2048 });
+    expect(factsOf(rig.units()[0]?.bytes)).toMatchObject({ width: 3072, height: 2048 });
+    const none = fresh();
+    none.receive(
+      Uint8Array.from([...fixed, 0xff, 0xd8, 0, 1, 0xff, 0xdb, 0, 0, ...header(0, 50, 1, 0, 0), 1]),
+    );
+    expect(none.track.picture).toBeNull();
   });
 
   test("the picture follows the stream", () => {
