@@ -385,7 +385,9 @@ export class RtspClient implements Engine<ClientEvent> {
     this.#end({ kind: "failed", fault });
   }
 
+  /** Once: what is left of a chunk may be broken after a message that was the end. */
   #end(event: ClientEvent): void {
+    if (this.#state.at === "ended") return;
     this.#state = { at: "ended" };
     this.#tell(event);
   }
