@@ -12,7 +12,7 @@ const JUNK_BYTES_MAX = 256;
 const MUTATIONS_MAX = 8;
 
 /** Uniform in [0, 1) (mulberry32). */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
