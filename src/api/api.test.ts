@@ -201,7 +201,8 @@ describe("cameras", () => {
     });
     expect(done).toEqual(["open gate", "open gate", "open gate"]);
     await expectProblem(await change("gate", { id: "x" }), 400, "request_invalid");
-    await expectProblem(await change("gate", { source: "http://x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { source: "x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { sub: "file:/x" }), 400, "request_invalid");
     await expectProblem(await change("lobby", { transport: "udp" }), 409, "camera_configured");
     await expectProblem(await change("nobody", {}), 404, "camera_unknown");
   });
@@ -217,7 +218,8 @@ describe("cameras", () => {
       "did you mean `source`",
     ],
     ["a bad name", json({ id: "a/b", source: SECRET }), 400, "request_invalid", "id: must be"],
-    ["not RTSP", json({ id: "a", source: "http://x" }), 400, "request_invalid", "rtsp://user"],
+    ["no address", json({ id: "a", source: "gopher://x" }), 400, "request_invalid", "rtsp://"],
+    ["a local file", json({ id: "a", source: "/etc/passwd" }), 400, "request_invalid", "file only"],
     ["one that exists", json({ id: "lobby", source: SECRET }), 409, "camera_exists", "lobby"],
     ["a huge body", json({ id: "a".repeat(1e5) }), 400, "request_invalid", "larger than"],
   ])("adding %s is refused in words", async (_name, init, status, code, words) => {
