@@ -6,7 +6,7 @@
  */
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { UnitFeed } from "../decode/feed.ts";
+import { VIDEO_CLOCK_HZ } from "../core/units.ts";
 import { Pull } from "../ingest/ingest.ts";
 import { monotonicMs } from "../native/clock.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
@@ -17,8 +17,10 @@ import type {
   MediaMethods,
   ProcessStats,
 } from "../process/protocol.ts";
+import type { TrackFormat } from "../rtp/track-format.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import { Stream } from "../stream/stream.ts";
+import { UnitFeed } from "../stream/unit-feed.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface MediaOptions extends ChildBasics {
@@ -28,6 +30,16 @@ export interface MediaOptions extends ChildBasics {
     readonly port: number;
   };
 }
+
+/** What every stream is encoded in. */
+const H264: TrackFormat = {
+  kind: "video",
+  codec: "h264",
+  clockHz: VIDEO_CLOCK_HZ,
+  channels: 1,
+  parameterSets: [],
+  auHeader: null,
+};
 
 /** One camera: its pull, its stream, and the decode process that is fed, if any. */
 interface Camera {
@@ -148,14 +160,14 @@ class Media implements Part<MediaMethods> {
     setFeed(camera, null);
     if (socket === null) return;
     const gone = (): void => void this.#feedsLost.add(camera.id);
-    const feed = await UnitFeed.open({ socket, camera: camera.id, gone });
+    const feed = await UnitFeed.open({ socket, camera: camera.id, tracks: [H264], gone });
     // The camera may have been closed, or fed by a later call, while this one connected.
     if (this.#cameras.get(camera.id) !== camera) {
       feed.close();
       return;
     }
     setFeed(camera, feed);
-    feed.follow(camera.stream, monotonicMs());
+    feed.follow({ video: camera.stream, audio: null }, monotonicMs());
   }
 }
 
