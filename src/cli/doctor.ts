@@ -3,7 +3,7 @@ import { readFileSync, statfsSync } from "node:fs";
 import { Config } from "../config/schema.ts";
 import { faultOf } from "../core/fault.ts";
 import { VideoDecoder } from "../native/av-decode.ts";
-import { findHardwareDevice } from "../native/av-device.ts";
+import { findHardwareDevices } from "../native/av-device.ts";
 import { ZmqContext } from "../native/zmq.ts";
 import { isFree } from "../process/ports.ts";
 import { Sfu } from "../sfu/sfu.ts";
@@ -84,12 +84,16 @@ function frameBus(): Finding {
 }
 
 function decoding(): Finding {
-  const { device, trials } = findHardwareDevice();
-  using decoder = new VideoDecoder(device);
-  const tried = trials
-    .map(({ device: name, refused }) => `${name}: ${refused ?? "works"}`)
-    .join("; ");
-  return { is: "good", what: `decoding: ${decoder.device} (${tried || "no device to try"})` };
+  using devices = findHardwareDevices();
+  const found = (["h264", "h265", "mjpeg"] as const).map((codec) => {
+    using decoder = new VideoDecoder(codec, devices.for(codec));
+    return `${codec} ${devices.for(codec)?.name ?? decoder.device}`;
+  });
+  const tried = devices.trials.map(({ device, codec, refused }) => {
+    return `${device}${codec === null ? "" : ` ${codec}`}: ${refused ?? "works"}`;
+  });
+  const what = `decoding: ${found.join(", ")} (${tried.join("; ") || "no device to try"})`;
+  return { is: "good", what };
 }
 
 function sharedMemory(): Finding {
