@@ -128,6 +128,8 @@ export class VideoDecoder implements PictureDecoder, Disposable {
       // Quick Sync works on four pictures at once otherwise, which are four pictures of delay.
       if (device.name === FF_HWDEVICE_TYPE_QSV) context.setOption("async_depth", "1");
     }
+    // Otherwise these show pictures that they know to be broken. H.264 flags them, and decodes more.
+    if (codec !== "h264") context.setOption("err_detect", "explode");
     // Never with a Dictionary: node-av 6.1.1 crashes when that is collected.
     const code = context.open2Sync(decoder, null);
     if (code < 0) {
