@@ -43,7 +43,8 @@ export class VideoRendition implements Disposable {
   readonly #pending = new Map<number, PictureFacts["unit"]>();
   #keyframeWanted = true;
   #keyframeTicks = 0;
-  #ticks = 0;
+  /** Of the last picture that was sent to the encoder. */
+  #ticks = -1;
   #timestamp: RtpTicks | null = null;
   #units = 0;
   #bytes = 0;
