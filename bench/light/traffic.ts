@@ -6,7 +6,7 @@
  */
 import { VIDEO_CLOCK_HZ } from "../../src/core/units.ts";
 import { RTP_HEADER_BYTES, writeU16, writeU32 } from "../../src/rtp/header.ts";
-import type { Stream } from "../../src/stream/stream.ts";
+import type { Track } from "../../src/stream/track.ts";
 
 /** Constrained Baseline, level 4.0, 1920x1080. */
 const SPS = Uint8Array.fromHex("6742c028d900780227e5c04400000300040000030001a0f1832e00");
@@ -22,14 +22,14 @@ export interface TrafficOptions {
 }
 
 export class Traffic {
-  readonly #stream: Stream;
+  readonly #track: Track;
   readonly #options: Required<TrafficOptions>;
   readonly #packet: Uint8Array;
   #sequence = 100;
   #frame = 0;
 
-  constructor(stream: Stream, options: TrafficOptions = {}) {
-    this.#stream = stream;
+  constructor(track: Track, options: TrafficOptions = {}) {
+    this.#track = track;
     this.#options = {
       framesPerSecond: 25,
       framesPerGroup: 50,
@@ -57,7 +57,7 @@ export class Traffic {
     }
     this.#fragments(key ? 0x65 : 0x61, key ? keyframeBytes : frameBytes, now);
     this.#frame++;
-    this.#stream.flush(now, wall);
+    this.#track.flush(now, wall);
   }
 
   /** Leaves out the camera's next packets: a loss on the way to the hub. */
@@ -91,6 +91,6 @@ export class Traffic {
     writeU16(b, 2, this.#sequence++ & 0xffff);
     writeU32(b, 4, this.timestamp);
     writeU32(b, 8, 7);
-    this.#stream.receive(b, 0, length, now);
+    this.#track.receive(b, 0, length, now);
   }
 }

@@ -64,8 +64,11 @@ async function expectProblem(response: Response, status: number, code: string): 
 
 /** What the media process would tell after `seconds`, at 25 fps and 4 Mbps. */
 function mediaStats(seconds: number): MediaStats {
-  const camera = {
-    camera: "lobby",
+  const video = {
+    codec: "h264" as const,
+    clockHz: 90_000,
+    channels: 1,
+    late: 0,
     packets: 400 * seconds,
     bytes: 500_000 * seconds,
     units: 25 * seconds,
@@ -73,14 +76,13 @@ function mediaStats(seconds: number): MediaStats {
     damagedUnits: 0,
     lost: 3,
     malformed: 0,
-    connects: 2,
-    reconnects: 1,
     ringBytes: 1 << 20,
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
     clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
   };
+  const camera = { camera: "lobby", connects: 2, reconnects: 1, video, audio: null };
   const viewer = {
     session: "s1",
     camera: "lobby",

@@ -17,7 +17,7 @@ export const CameraReport = z
     enabled: z.boolean().openapi({ description: "False after `stop`, until `start`." }),
     source: z.string().openapi({ description: "The RTSP address, without its credentials." }),
     transport: z.enum(["tcp", "udp"]),
-    state: z.enum(["idle", "connecting", "live", "reconnecting", "refused"]),
+    state: z.enum(["idle", "connecting", "live", "stalled", "reconnecting", "refused", "ended"]),
     since: time,
     cause: z
       .object({ code: z.string(), message: z.string() })
@@ -27,7 +27,7 @@ export const CameraReport = z
     next_attempt_at: time.nullable(),
     video: z
       .object({
-        codec: z.literal("h264"),
+        codec: z.string().openapi({ description: "`h264`, `h265` or `mjpeg`." }),
         profile_level_id: z.string(),
         width: count,
         height: count,
@@ -82,7 +82,7 @@ function rfc3339(unixMs: UnixMs): string {
 
 export function reportOf(camera: Camera, vitals: Vitals): CameraReport {
   const { state } = camera;
-  const failing = state.at === "reconnecting" || state.at === "refused" ? state : null;
+  const failing = "cause" in state ? state : null;
   const topics = vitals.topicsOf(camera.id);
   return {
     id: camera.id,
@@ -106,11 +106,12 @@ function streamReport(
   id: string,
   vitals: Vitals,
 ): Pick<CameraReport, "video" | "clock" | "counters"> {
-  const { stats, rates } = vitals.camera(id) ?? { stats: null, rates: null };
+  const { stats: camera, rates } = vitals.camera(id) ?? { stats: null, rates: null };
+  const stats = camera?.video ?? null;
   const video =
     stats && rates && stats.width > 0
       ? {
-          codec: "h264" as const,
+          codec: stats.codec,
           profile_level_id: stats.profileLevelId,
           width: stats.width,
           height: stats.height,
@@ -133,7 +134,7 @@ function streamReport(
     keyframes: stats?.keyframes ?? 0,
     damaged_frames: stats?.damagedUnits ?? 0,
     lost_packets: stats?.lost ?? 0,
-    connects: stats?.connects ?? 0,
+    connects: camera?.connects ?? 0,
   };
   return { video, clock, counters };
 }

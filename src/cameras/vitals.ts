@@ -19,7 +19,7 @@ import type {
 /** Rates are taken over the last few seconds: a frame more or less in one second is no news. */
 const SAMPLES_MAX = 4;
 
-/** Figures of one camera over the last seconds. */
+/** Figures of one camera's video over the last seconds. */
 export interface CameraRates {
   readonly framesPerSecond: number;
   readonly bitsPerSecond: number;
@@ -109,9 +109,10 @@ export class Vitals {
 
 function ratesBetween(a: Sample, b: Sample): CameraRates {
   const seconds = (b.at - a.at) / 1000;
-  if (seconds <= 0 || b.stats.units < a.stats.units) return STILL;
+  const [from, to] = [a.stats.video, b.stats.video];
+  if (seconds <= 0 || !from || !to || to.units < from.units) return STILL;
   return {
-    framesPerSecond: (b.stats.units - a.stats.units) / seconds,
-    bitsPerSecond: ((b.stats.bytes - a.stats.bytes) * 8) / seconds,
+    framesPerSecond: (to.units - from.units) / seconds,
+    bitsPerSecond: ((to.bytes - from.bytes) * 8) / seconds,
   };
 }

@@ -6,7 +6,6 @@
  */
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { VIDEO_CLOCK_HZ } from "../core/units.ts";
 import { Pull } from "../ingest/ingest.ts";
 import { monotonicMs } from "../native/clock.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
@@ -16,10 +15,12 @@ import type {
   MediaEvents,
   MediaMethods,
   ProcessStats,
+  TrackStats,
 } from "../process/protocol.ts";
-import type { TrackFormat } from "../rtp/track-format.ts";
+import { profileLevelIdOf } from "../rtp/sps.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import { UnitFeed } from "../stream/unit-feed.ts";
 import type { Log } from "../telemetry/log.ts";
 
@@ -30,16 +31,6 @@ export interface MediaOptions extends ChildBasics {
     readonly port: number;
   };
 }
-
-/** What every stream is encoded in. */
-const H264: TrackFormat = {
-  kind: "video",
-  codec: "h264",
-  clockHz: VIDEO_CLOCK_HZ,
-  channels: 1,
-  parameterSets: [],
-  auHeader: null,
-};
 
 /** One camera: its pull, its stream, and the decode process that is fed, if any. */
 interface Camera {
@@ -63,7 +54,7 @@ class Media implements Part<MediaMethods> {
         return null;
       }),
     offer: ({ camera, sdp, latency }: MediaMethods["offer"]["takes"]) =>
-      this.#sfu.offer({ camera, stream: this.#get(camera).stream, sdp, latency }),
+      this.#sfu.offer({ camera, video: this.#video(camera), sdp, latency }),
     endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
       found: this.#cameras.has(camera) && this.#sfu.end(session),
     }),
@@ -129,6 +120,12 @@ class Media implements Part<MediaMethods> {
     throw new Fault("camera_not_live", `\`${id}\` is not pulled at present.`);
   }
 
+  #video(id: string): Track {
+    const { video } = this.#get(id).stream;
+    if (video) return video;
+    throw new Fault("camera_not_live", `\`${id}\` has not sent any video yet.`);
+  }
+
   #open({ id, source, transport }: CameraSpec): void {
     const stream = new Stream();
     const pull = new Pull({
@@ -160,14 +157,23 @@ class Media implements Part<MediaMethods> {
     setFeed(camera, null);
     if (socket === null) return;
     const gone = (): void => void this.#feedsLost.add(camera.id);
-    const feed = await UnitFeed.open({ socket, camera: camera.id, tracks: [H264], gone });
+    const { video } = camera.stream;
+    // Nothing to feed yet: it is asked for again.
+    if (!video) {
+      gone();
+      return;
+    }
+    const tracks = [{ ...video.format, parameterSets: video.parameterSets }];
+    const feed = await UnitFeed.open({ socket, camera: camera.id, tracks, gone });
     // The camera may have been closed, or fed by a later call, while this one connected.
     if (this.#cameras.get(camera.id) !== camera) {
       feed.close();
       return;
     }
     setFeed(camera, feed);
-    feed.follow({ video: camera.stream, audio: null }, monotonicMs());
+    // Another track by now: this one ended, unheard.
+    if (camera.stream.video !== video) feed.ended();
+    else feed.follow({ video, audio: null }, monotonicMs());
   }
 }
 
@@ -177,22 +183,37 @@ function setFeed(camera: Camera, feed: UnitFeed | null): void {
 }
 
 function statsOf({ id, stream, pull }: Camera): CameraStats {
-  const { counters, clock, ring, newestTimestamp } = stream;
+  const { connects, reconnects } = pull.counters;
+  const { video, audio } = stream;
   return {
     camera: id,
-    packets: counters.packets,
-    bytes: counters.bytes,
-    units: counters.units,
-    keyframes: counters.keyframes,
-    damagedUnits: counters.damagedUnits,
-    lost: stream.lost,
-    malformed: counters.malformed,
-    connects: pull.counters.connects,
-    reconnects: pull.counters.reconnects,
+    connects,
+    reconnects,
+    video: video && trackStats(video),
+    audio: audio && trackStats(audio),
+  };
+}
+
+function trackStats(track: Track): TrackStats {
+  const { format, counters, clock, ring, picture, newestTimestamp } = track;
+  const { codec, clockHz, channels } = format;
+  const { packets, bytes, units, keyframes, damagedUnits, late, malformed } = counters;
+  return {
+    codec,
+    clockHz,
+    channels,
+    packets,
+    bytes,
+    units,
+    keyframes,
+    damagedUnits,
+    lost: track.lost,
+    late,
+    malformed,
     ringBytes: ring.bytes.length,
-    width: stream.width,
-    height: stream.height,
-    profileLevelId: stream.profileLevelId,
+    width: picture?.width ?? 0,
+    height: picture?.height ?? 0,
+    profileLevelId: codec === "h264" ? profileLevelIdOf(track.parameterSets[0]) : "",
     clock: clock.known
       ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
       : null,

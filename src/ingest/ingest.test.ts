@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
 import { Secret } from "../core/secret.ts";
+import { videoFormat } from "../rtp/track-format.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import { Stream } from "../stream/stream.ts";
 import { type CameraOptions, TestCamera, until, VIDEO } from "./fixtures/camera.ts";
@@ -93,8 +94,8 @@ describe("a camera that works", () => {
     const { pull: p, stream, path, live } = pull(cam.source());
     await live();
     expect(path()).toEqual(["connecting", "live"]);
-    expect(stream.counters.packets).toBeGreaterThan(0);
-    expect(stream.width).toBeGreaterThan(0);
+    expect(stream.video!.counters.packets).toBeGreaterThan(0);
+    expect(stream.video?.picture?.width).toBeGreaterThan(0);
     expect(p.counters).toMatchObject({ attempts: 1, connects: 1, reconnects: 0, bugs: 0 });
     await p.close();
     expect(path()).toEqual(["connecting", "live", "idle"]);
@@ -133,7 +134,7 @@ describe("a camera that works", () => {
     await until(() => p.state.at === "live", "live");
     await p.close();
     expect(p.counters.strangers).toBe(3);
-    expect(stream.counters.malformed).toBe(0);
+    expect(stream.video!.counters.malformed).toBe(0);
   });
 
   const password = new Secret("p@ss:/#%word");
@@ -264,12 +265,12 @@ describe("a camera that stops", () => {
     const cam = camera();
     const { live, path, pull: p, stream, states } = pull(cam.source());
     await live();
-    const before = stream.newestTimestamp;
+    const before = stream.video!.newestTimestamp;
     cam.drop();
     await until(() => p.counters.reconnects === 1 && p.state.at === "live", "live again");
     expect(path()).toEqual(["connecting", "live", "reconnecting", "live"]);
     expect(states[2]).toMatchObject({ cause: { code: "camera_closed" }, attempt: 1 });
-    await until(() => stream.newestTimestamp > before, "time goes on");
+    await until(() => stream.video!.newestTimestamp > before, "time goes on");
   });
 
   test.each(["tcp", "udp"] as const)(
@@ -363,7 +364,9 @@ test("a bug in a consumer costs this camera a connection, and is counted", async
   const cam = camera();
   const stream = new Stream();
   let thrown = 0;
-  stream.attachPackets({
+  stream.describe([videoFormat("h264")]);
+  stream.video!.attachPackets({
+    ended: () => {},
     packets: () => {
       if (thrown++ === 0) throw new Error("broken invariant: it holds");
     },

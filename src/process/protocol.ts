@@ -6,6 +6,7 @@
  */
 import type { UnixMs } from "../core/units.ts";
 import type { CapturedClock } from "../rtp/media-clock.ts";
+import type { Codec } from "../rtp/track-format.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { Lag } from "../telemetry/lag.ts";
 
@@ -52,21 +53,24 @@ export type MediaEvents = {
   readonly stats: MediaStats;
 };
 
-/** Counters only grow while the process lives. */
-export interface CameraStats {
-  readonly camera: string;
+/** Counters only grow while the track lives; one of another codec counts anew. */
+export interface TrackStats {
+  readonly codec: Codec;
+  readonly clockHz: number;
+  readonly channels: number;
   readonly packets: number;
   readonly bytes: number;
   readonly units: number;
   readonly keyframes: number;
   readonly damagedUnits: number;
   readonly lost: number;
+  readonly late: number;
   readonly malformed: number;
-  readonly connects: number;
-  readonly reconnects: number;
   readonly ringBytes: number;
+  /** Pixels; 0 until known, and for audio. */
   readonly width: number;
   readonly height: number;
+  /** Of H.264 (RFC 6184 section 8.1); empty until known, and for other codecs. */
   readonly profileLevelId: string;
   /** The camera's clock: this timestamp was captured then. `null` until known. */
   readonly clock: {
@@ -74,6 +78,15 @@ export interface CameraStats {
     readonly captured: UnixMs;
     readonly source: CapturedClock;
   } | null;
+}
+
+export interface CameraStats {
+  readonly camera: string;
+  readonly connects: number;
+  readonly reconnects: number;
+  /** `null` until the camera described what it sends. */
+  readonly video: TrackStats | null;
+  readonly audio: TrackStats | null;
 }
 
 export interface ViewerStats {

@@ -1,41 +1,59 @@
-/** H.264 as a byte stream, ITU-T H.264 annex B. */
-import { NAL_IDR, NAL_SLICE } from "./h264.ts";
+/** NAL units as a byte stream: annex B of ITU-T H.264 and of ITU-T H.265, which are the same. */
 
-/** Supplemental information; parameter sets, delimiters and fillers follow (ITU-T H.264 table 7-1). */
-const NAL_SEI = 6;
-const NAL_FILLER = 12;
+/** Where the NAL unit behind the next start code in [from, end) of `b` starts; -1 when none comes. */
+export function nextNal(b: Uint8Array, from: number, end: number): number {
+  for (let at = b.indexOf(1, from + 2); at >= 0 && at < end; at = b.indexOf(1, at + 1)) {
+    if (b[at - 1] === 0 && b[at - 2] === 0) return at + 1;
+  }
+  return -1;
+}
+
+/** Where a NAL unit ends that starts at `start`: never in zeros, which belong to the next start code. */
+export function trimmedEnd(b: Uint8Array, start: number, end: number): number {
+  let last = end;
+  while (last > start && b[last - 1] === 0) last--;
+  return last;
+}
+
+/** Whether [start, end) of `b` starts with a start code, of three bytes or of four. */
+export function startsWithCode(b: Uint8Array, start: number, end: number): boolean {
+  if (end - start < 4 || b[start] !== 0 || b[start + 1] !== 0) return false;
+  return b[start + 2] === 1 || (b[start + 2] === 0 && b[start + 3] === 1);
+}
 
 /** The NAL units of `bytes`, as views of it, without start codes and trailing zeros. */
 export function nalUnits(bytes: Uint8Array): Uint8Array[] {
   const nals: Uint8Array[] = [];
-  let start = -1;
-  for (let at = bytes.indexOf(1); at >= 0; at = bytes.indexOf(1, at + 1)) {
-    if (at < 2 || bytes[at - 1] !== 0 || bytes[at - 2] !== 0) continue;
-    if (start >= 0) nals.push(trimmed(bytes, start, at));
-    start = at + 1;
+  let start = nextNal(bytes, 0, bytes.length);
+  while (start >= 0) {
+    const next = nextNal(bytes, start, bytes.length);
+    const end = next < 0 ? bytes.length : next - 3;
+    nals.push(bytes.subarray(start, trimmedEnd(bytes, start, end)));
+    start = next;
   }
-  if (start >= 0) nals.push(trimmed(bytes, start, bytes.length));
   return nals;
 }
 
-/** A NAL unit never ends in zeros; those belong to the next start code (7.4.1). */
-function trimmed(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  let last = end;
-  while (last > start && bytes[last - 1] === 0) last--;
-  return bytes.subarray(start, last);
-}
+/** NAL unit types, as far as they say whether a picture comes: [first, last]. */
+const TYPES = {
+  /** Slices; information, parameter sets, delimiters and fillers (ITU-T H.264 table 7-1). */
+  h264: { shift: 0, mask: 0x1f, slices: [1, 5], others: [6, 12] },
+  /** The same (ITU-T H.265 table 7-1). */
+  h265: { shift: 1, mask: 0x3f, slices: [0, 31], others: [32, 40] },
+} as const;
 
 /**
  * Whether an access unit in Annex B form is whole without any part of a picture. Cameras also send
  * units of nothing but parameter sets or timing messages, and no picture comes of those.
  */
-export function isWithoutPicture(bytes: Uint8Array): boolean {
-  let others = 0;
+export function isWithoutPicture(bytes: Uint8Array, codec: keyof typeof TYPES = "h264"): boolean {
+  const { shift, mask, slices, others } = TYPES[codec];
+  let found = 0;
   for (let at = 0; at + 3 < bytes.length; at++) {
     if (bytes[at] !== 0 || bytes[at + 1] !== 0 || bytes[at + 2] !== 1) continue;
-    const type = bytes[at + 3]! & 0x1f;
-    if (type >= NAL_SLICE && type <= NAL_IDR) return false;
-    if (type >= NAL_SEI && type <= NAL_FILLER) others++;
+    const type = (bytes[at + 3]! >> shift) & mask;
+    if (type >= slices[0] && type <= slices[1]) return false;
+    if (type >= others[0] && type <= others[1]) found++;
   }
-  return others > 0;
+  return found > 0;
 }

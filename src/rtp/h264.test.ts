@@ -8,8 +8,9 @@ import {
   FLAG_START,
   PacketRing,
 } from "../core/packet-ring.ts";
-import { H264Repacketizer, Verdict } from "./h264.ts";
+import { H264Repacketizer } from "./h264.ts";
 import { emptyRtpHeader, PAYLOAD_BYTES_MAX } from "./header.ts";
+import { Verdict } from "./repacketizer.ts";
 
 interface Sent {
   readonly bytes: readonly number[];

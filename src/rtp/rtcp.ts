@@ -97,6 +97,16 @@ export function writeReceiverReport(report: ReceiverReport): Uint8Array {
   return b;
 }
 
+/** Writes a receiver report of nothing heard yet: a sign of life. */
+export function writeEmptyReceiverReport(ssrc: number): Uint8Array {
+  const b = new Uint8Array(8);
+  b[0] = 0x80;
+  b[1] = RTCP_RR;
+  writeU16(b, 2, 1);
+  writeU32(b, 4, ssrc);
+  return b;
+}
+
 /** Calls `each` with every sequence number that a generic NACK names (RFC 4585 section 6.2.1). */
 export function eachNack(
   b: Uint8Array,

@@ -1,3 +1,5 @@
+import { BitReader, unescaped } from "./bits.ts";
+
 /** What a viewer or a person wants to know of an H.264 sequence parameter set (ITU-T H.264 7.3.2.1). */
 export interface SpsInfo {
   readonly profile: number;
@@ -13,56 +15,6 @@ export interface SpsInfo {
 const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
 /** Larger than any level allows; refuses nonsense before it becomes an allocation. */
 const SIDE_MAX = 16_384;
-
-/** Exp-Golomb and fixed-width fields; reading past the end yields zeros and sets `overrun`. */
-class BitReader {
-  overrun = false;
-  #bit = 0;
-  readonly #bytes: Uint8Array;
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-  bits(count: number): number {
-    let value = 0;
-    for (let i = 0; i < count; i++) {
-      const byte = this.#bytes[this.#bit >> 3];
-      if (byte === undefined) this.overrun = true;
-      value = value * 2 + (((byte ?? 0) >> (7 - (this.#bit & 7))) & 1);
-      this.#bit++;
-    }
-    return value;
-  }
-  unsigned(): number {
-    let zeros = 0;
-    while (this.bits(1) === 0) {
-      if (this.overrun || ++zeros > 31) {
-        this.overrun = true;
-        return 0;
-      }
-    }
-    return 2 ** zeros - 1 + this.bits(zeros);
-  }
-  signed(): number {
-    const code = this.unsigned();
-    return code % 2 === 1 ? (code + 1) / 2 : -code / 2;
-  }
-}
-
-/** Removes emulation prevention bytes (ITU-T H.264 7.4.1.1). */
-function unescaped(nal: Uint8Array): Uint8Array {
-  const out = new Uint8Array(nal.length);
-  let length = 0;
-  let zeros = 0;
-  for (const byte of nal) {
-    if (zeros >= 2 && byte === 3) {
-      zeros = 0;
-      continue;
-    }
-    zeros = byte === 0 ? zeros + 1 : 0;
-    out[length++] = byte;
-  }
-  return out.subarray(0, length);
-}
 
 function skipScalingList(r: BitReader, size: number): void {
   let last = 8;
@@ -102,7 +54,7 @@ function skipPictureOrder(r: BitReader): void {
 /** Reads a whole SPS NAL unit, header byte included. `null` when it is not one, or nonsense. */
 export function readSps(nal: Uint8Array): SpsInfo | null {
   if (nal.length < 5 || (nal[0]! & 0x1f) !== 7) return null;
-  const r = new BitReader(unescaped(nal.subarray(1)));
+  const r = new BitReader(unescaped(nal, 1, nal.length));
   const profile = r.bits(8);
   const constraints = r.bits(8);
   const level = r.bits(8);
@@ -127,4 +79,9 @@ export function readSps(nal: Uint8Array): SpsInfo | null {
   }
   if (r.overrun || width <= 0 || height <= 0 || width > SIDE_MAX || height > SIDE_MAX) return null;
   return { profile, constraints, level, width, height };
+}
+
+/** `profile-level-id` (RFC 6184 section 8.1); empty while the parameter set is not known. */
+export function profileLevelIdOf(sps: Uint8Array | undefined): string {
+  return sps?.subarray(1, 4).toHex() ?? "";
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { VIDEO_CLOCK_HZ } from "../core/units.ts";
 
 export type VideoCodec = "h264" | "h265" | "mjpeg" | "vp8";
 export type AudioCodec = "pcmu" | "pcma" | "g722" | "opus" | "aac";
@@ -22,6 +23,12 @@ export interface AuHeaderFormat {
   readonly indexDeltaBits: number;
 }
 
+/** Pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface TrackFormat {
   readonly kind: "video" | "audio";
   readonly codec: Codec;
@@ -36,4 +43,15 @@ export interface TrackFormat {
   readonly parameterSets: readonly Uint8Array[];
   /** AAC by RTP only, `null` for all others. */
   readonly auHeader: AuHeaderFormat | null;
+  /** As far as it is known out of band. Packets of MJPEG cannot say it of pictures above 2,040. */
+  readonly picture?: PictureSize;
+}
+
+/** A video track as every source describes it at least. */
+export function videoFormat(
+  codec: VideoCodec,
+  parameterSets: readonly Uint8Array[] = [],
+): TrackFormat {
+  const clockHz = VIDEO_CLOCK_HZ;
+  return { kind: "video", codec, clockHz, channels: 1, parameterSets, auHeader: null };
 }

@@ -1,5 +1,6 @@
 /** Session descriptions as RTSP uses them (RFC 8866; RFC 2326 appendix C). */
 import { Fault } from "../core/fault.ts";
+import type { PictureSize } from "../rtp/track-format.ts";
 import { decodeBase64 } from "./base64.ts";
 import { printable } from "./printable.ts";
 
@@ -31,6 +32,8 @@ export interface Media {
   /** As written; `null` when missing. */
   readonly control: string | null;
   readonly direction: Direction;
+  /** Pixels, when an attribute says so; `null` when not. */
+  readonly picture: PictureSize | null;
 }
 
 /** What a description says, as far as RTSP uses it. */
@@ -111,7 +114,19 @@ function mediaOf(section: Section, direction: Direction): Media {
       .map((t) => formatOf(section, Number(t))),
     control: first(section, "control"),
     direction: directionOf(section, direction),
+    picture: pictureOf(section),
   };
+}
+
+/** How cameras say the picture's size, which RTP cannot for large JPEG pictures. */
+function pictureOf(section: Section): PictureSize | null {
+  const size =
+    /^(\d+),(\d+)$/.exec(first(section, "x-dimensions") ?? "") ??
+    // RFC 6064 section 4.1.
+    /^\d+ (\d+)-(\d+)$/.exec(first(section, "framesize") ?? "");
+  const width = Number(size?.[1]);
+  const height = Number(size?.[2]);
+  return width > 0 && height > 0 ? { width, height } : null;
 }
 
 /** The rest of the attribute that is about this payload type. */
@@ -152,8 +167,12 @@ function parametersOf(text: string): Map<string, string> {
  * without start code. What is not base64 is left out: the same sets come in band.
  */
 export function parameterSets(format: Format): Uint8Array[] {
-  const value = format.parameters.get("sprop-parameter-sets") ?? "";
-  return value
+  return nalUnitsOf(format.parameters.get("sprop-parameter-sets") ?? "");
+}
+
+/** A list of NAL units in base64. What is none is left out. */
+export function nalUnitsOf(text: string): Uint8Array[] {
+  return text
     .split(",")
     .map((encoded) => withoutStartCode(decodeBase64(encoded) ?? new Uint8Array(0)))
     .filter((nal) => nal.length > 0);

@@ -83,7 +83,7 @@ export class Conversation implements FeedbackListener {
   /** Tells which capture time belongs to which timestamp (RFC 3550 section 6.4.1). */
   report(now: Millis): void {
     const { sender, room, ssrc, cname } = this.#options;
-    const { clock, newestTimestamp } = room.stream;
+    const { clock, newestTimestamp } = room.track;
     if (!clock.known || sender.counters.packets === 0) return;
     this.#nextReport = now + REPORT_INTERVAL_MS;
     const since = Math.round(((now - room.arrived) * VIDEO_CLOCK_HZ) / 1_000);

@@ -1,7 +1,7 @@
-/** The viewers of one stream. */
+/** The viewers of one track. */
 import type { Millis } from "../core/units.ts";
 import type { PacketSink } from "../stream/sinks.ts";
-import type { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import type { Viewer } from "./viewer.ts";
 
 /** Between two portions for viewers that catch up. */
@@ -15,10 +15,12 @@ export interface RoomHost {
   flush(): void;
   /** Someone is behind: `advance` is to be called soon. */
   behind(): void;
+  /** The track ended: no viewer of this room gets anything any more. */
+  ended(room: Room): void;
 }
 
 export class Room implements PacketSink {
-  readonly stream: Stream;
+  readonly track: Track;
   /** When packets last arrived. */
   arrived: Millis;
   readonly #host: RoomHost;
@@ -27,20 +29,24 @@ export class Room implements PacketSink {
   /** Packets up to here were announced; later ones are still being written. */
   #head: number;
 
-  constructor(stream: Stream, host: RoomHost, now: Millis) {
-    this.stream = stream;
+  constructor(track: Track, host: RoomHost, now: Millis) {
+    this.track = track;
     this.arrived = now;
     this.#host = host;
-    this.#head = stream.ring.head;
-    this.#detach = stream.attachPackets(this);
+    this.#head = track.ring.head;
+    this.#detach = track.attachPackets(this);
   }
 
-  /** The stream brought packets. What goes wrong for one viewer ends that one only. */
+  /** The track brought packets. What goes wrong for one viewer ends that one only. */
   packets(_from: number, to: number, now: Millis): void {
     this.#head = to;
     this.arrived = now;
     for (const viewer of this.#viewers) viewer.media(to, now);
     if (this.#settle()) this.#host.behind();
+  }
+
+  ended(): void {
+    this.#host.ended(this);
   }
 
   /** The viewer is ready: it gets the current group of pictures, then what comes. */

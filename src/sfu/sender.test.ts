@@ -5,7 +5,8 @@ import { Traffic } from "../../bench/light/traffic.ts";
 import { Pinned } from "../native/libc.ts";
 import { Destination } from "../native/udp.ts";
 import { AEAD_AES_128_GCM, rtpSessionKeys } from "../rtc/srtp.ts";
-import { Stream } from "../stream/stream.ts";
+import { videoFormat } from "../rtp/track-format.ts";
+import { Track } from "../stream/track.ts";
 import type { Egress } from "./egress.ts";
 import { aesBlock } from "./primitives.ts";
 import { nodeProtection } from "./protect.ts";
@@ -38,7 +39,7 @@ class Recorder implements Egress {
   flush(): void {}
 }
 
-let stream: Stream;
+let track: Track;
 let traffic: Traffic;
 let recorder: Recorder;
 const keys = rtpSessionKeys(
@@ -47,18 +48,18 @@ const keys = rtpSessionKeys(
 );
 
 beforeEach(() => {
-  stream = new Stream();
-  traffic = new Traffic(stream, { framesPerGroup: 5 });
+  track = new Track(videoFormat("h264"));
+  traffic = new Traffic(track, { framesPerGroup: 5 });
   recorder = new Recorder();
 });
 
 function open(options: Partial<SenderOptions> = {}): Sender {
   const socket = { address: "127.0.0.1", egress: recorder, send() {} };
   const path = { socket, to: new Destination("127.0.0.1", 9), key: "" };
-  return new Sender(stream, path, nodeProtection.protector(keys), { ...OPTIONS, ...options });
+  return new Sender(track, path, nodeProtection.protector(keys), { ...OPTIONS, ...options });
 }
 
-const head = () => stream.ring.head;
+const head = () => track.ring.head;
 
 /** Feeds pictures; the sender sees each as a room would show it. */
 function play(sender: Sender, frames: number): void {
@@ -111,7 +112,7 @@ describe("joining", () => {
   });
 
   test("a group of pictures too long to catch up with is waited out", () => {
-    traffic = new Traffic(stream, { framesPerGroup: 5, keyframeBytes: 9 << 20 });
+    traffic = new Traffic(track, { framesPerGroup: 5, keyframeBytes: 9 << 20 });
     const sender = open();
     traffic.frame(0, 0);
     sender.media(head());
@@ -125,11 +126,11 @@ describe("numbering", () => {
     const sender = open();
     play(sender, 7);
     for (const [id, packet] of opened().entries()) {
-      const start = stream.ring.start(id);
-      const payload = stream.ring.bytes.subarray(start, start + stream.ring.length(id));
+      const start = track.ring.start(id);
+      const payload = track.ring.bytes.subarray(start, start + track.ring.length(id));
       expect(packet).toMatchObject({ ssrc: SSRC, payloadType: 96 });
-      expect(packet.timestamp).toBe(stream.ring.timestamp(id));
-      expect(packet.marker).toBe((stream.ring.flags(id) & 2) !== 0);
+      expect(packet.timestamp).toBe(track.ring.timestamp(id));
+      expect(packet.marker).toBe((track.ring.flags(id) & 2) !== 0);
       expect(Buffer.compare(packet.payload, payload)).toBe(0);
     }
   });
@@ -177,13 +178,13 @@ describe("a viewer that fell behind the ring", () => {
     const sent = recorder.sent.length;
     // Two groups of pictures that this viewer never hears of push the first one out.
     for (let i = 0; i < 120; i++) traffic.frame(0, 0);
-    expect(stream.ring.tail).toBeGreaterThan(sent);
+    expect(track.ring.tail).toBeGreaterThan(sent);
     sender.media(head());
     while (sender.state === "burst") sender.advance(head(), 50_000);
     expect(sender.state).toBe("live");
     const after = opened().slice(sent);
     expect(after[0]).toMatchObject({ sequence: 1_000 + sent + 1 });
-    expect(after[0]?.timestamp).toBe(stream.ring.timestamp(stream.keyframe));
+    expect(after[0]?.timestamp).toBe(track.ring.timestamp(track.keyframe));
     expect(after.map(({ sequence }) => sequence)).toEqual(
       ascending(1_000 + sent + 1, after.length),
     );
@@ -283,7 +284,7 @@ test("no index ever stands for two packets, whatever is refused and lost in betw
 });
 
 describe("retransmission", () => {
-  test("in a stream of its own, original number in front", () => {
+  test("in a track of its own, original number in front", () => {
     const sender = open();
     play(sender, 2);
     const original = opened()[7];

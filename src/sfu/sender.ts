@@ -10,7 +10,7 @@ import { FLAG_HOLE, FLAG_MARKER, FLAG_START } from "../core/packet-ring.ts";
 import type { Millis } from "../core/units.ts";
 import { Pinned } from "../native/libc.ts";
 import { PAYLOAD_BYTES_MAX, RTP_HEADER_BYTES, writeU16, writeU32 } from "../rtp/header.ts";
-import type { Stream } from "../stream/stream.ts";
+import type { Track } from "../stream/track.ts";
 import { type OutgoingPacket, PROTECTION_BYTES_MAX, type Protector } from "./protect.ts";
 import type { Path } from "./sockets.ts";
 
@@ -76,7 +76,7 @@ export class Sender {
   /** Where packets go; replaced when ICE nominates another path. */
   path: Path;
 
-  readonly #stream: Stream;
+  readonly #track: Track;
   readonly #protector: Protector;
   readonly #options: SenderOptions;
   readonly #headerBytes: number;
@@ -93,8 +93,8 @@ export class Sender {
   #retransmissionsLeft = RETRANSMISSIONS_PER_SECOND_MAX;
   #retransmissionsSince: Millis = 0;
 
-  constructor(stream: Stream, path: Path, protector: Protector, options: SenderOptions) {
-    this.#stream = stream;
+  constructor(track: Track, path: Path, protector: Protector, options: SenderOptions) {
+    this.#track = track;
     this.path = path;
     this.#protector = protector;
     this.#options = options;
@@ -115,7 +115,7 @@ export class Sender {
   media(to: number): void {
     switch (this.#state.at) {
       case "live":
-        if (this.#cursor < this.#stream.ring.tail) this.#recover(to);
+        if (this.#cursor < this.#track.ring.tail) this.#recover(to);
         else this.#sendUpTo(to, Number.POSITIVE_INFINITY);
         return;
       case "waiting":
@@ -131,7 +131,7 @@ export class Sender {
   /** Catches up by about `bytes`; live once nothing is left before `to`. */
   advance(to: number, bytes: number): void {
     if (this.#state.at !== "burst") return;
-    if (this.#cursor < this.#stream.ring.tail) this.#recover(to);
+    if (this.#cursor < this.#track.ring.tail) this.#recover(to);
     else this.#sendUpTo(to, bytes);
     if (this.#cursor === to) this.#state = { at: "live" };
   }
@@ -156,7 +156,7 @@ export class Sender {
     const newest = this.#indexOf(this.#cursor) - 1;
     const index = newest - ((newest - sequence) & 0xffff);
     const id = this.#baseId + index - this.#baseIndex;
-    const { ring } = this.#stream;
+    const { ring } = this.#track;
     const held = index >= this.#baseIndex && ring.holds(id) && (ring.flags(id) & FLAG_HOLE) === 0;
     if (!held || !this.#mayRetransmit(now)) {
       this.counters.notRetransmitted++;
@@ -180,7 +180,7 @@ export class Sender {
   }
 
   #start(after: number, to: number): void {
-    const { keyframe } = this.#stream;
+    const { keyframe } = this.#track;
     if (keyframe <= after || keyframe >= to) return;
     if (this.#bytesFrom(keyframe, to) > BURST_BYTES_MAX) return;
     // One number stays unused after a break, which tells the viewer that something is missing. An
@@ -195,19 +195,19 @@ export class Sender {
 
   #bytesFrom(from: number, to: number): number {
     let bytes = 0;
-    for (let id = from; id < to; id++) bytes += this.#stream.ring.length(id);
+    for (let id = from; id < to; id++) bytes += this.#track.ring.length(id);
     return bytes;
   }
 
   /** The first packet after the unit that starts at `id`. */
   #endOfUnit(id: number, to: number): number {
     let end = id + 1;
-    while (end < to && (this.#stream.ring.flags(end) & FLAG_START) === 0) end++;
+    while (end < to && (this.#track.ring.flags(end) & FLAG_START) === 0) end++;
     return end;
   }
 
   #sendUpTo(to: number, bytesMax: number): void {
-    const { ring } = this.#stream;
+    const { ring } = this.#track;
     const { counters } = this;
     this.#portion.cursor = this.#cursor;
     this.#portion.packets = counters.packets;
@@ -228,7 +228,7 @@ export class Sender {
   }
 
   #send(id: number): void {
-    const { ring } = this.#stream;
+    const { ring } = this.#track;
     const { ssrc, payloadType } = this.#options;
     const index = this.#indexOf(id);
     this.#unused = Math.max(this.#unused, index + 1);
@@ -240,7 +240,7 @@ export class Sender {
 
   /** RFC 4588 section 4: the payload behind its original number, in a stream of its own. */
   #repeat(id: number, { ssrc, payloadType }: { ssrc: number; payloadType: number }): void {
-    const { ring } = this.#stream;
+    const { ring } = this.#track;
     const start = ring.start(id);
     const length = ring.length(id);
     writeU16(repeated.bytes, 0, this.#indexOf(id) & 0xffff);
@@ -253,7 +253,7 @@ export class Sender {
 
   /** Header and protection for the payload that `packet` names. */
   #commit(id: number, index: number, ssrc: number, payloadType: number): void {
-    const { ring } = this.#stream;
+    const { ring } = this.#track;
     const { egress } = this.path.socket;
     packet.ssrc = ssrc;
     packet.rollover = Math.floor(index / 65_536);

@@ -24,7 +24,7 @@ describe("addresses", () => {
     const bench = await Bench.open({ addresses: ["::1"] });
     bench.frames(2);
     const viewer = await bench.join();
-    await until(() => viewer.counters.packets === bench.stream.ring.head);
+    await until(() => viewer.counters.packets === bench.track.ring.head);
     expect(viewer.counters.notAuthentic).toBe(0);
   });
 
@@ -141,7 +141,7 @@ describe("faults stay where they are", () => {
       bench.frames(1);
       await Bun.sleep(1);
     }
-    await until(() => staying.counters.packets === bench.stream.ring.head);
+    await until(() => staying.counters.packets === bench.track.ring.head);
     expect(staying.counters).toMatchObject({ gaps: 0, notAuthentic: 0 });
     expect(bench.sfu.stats()).toMatchObject({ bugs: 0, dropped: 0 });
   });
@@ -157,7 +157,7 @@ describe("faults stay where they are", () => {
           const wrong = made++ === 0;
           return {
             protect: (out, at, packet) => {
-              // Past the first picture: while the stream is handing packets around.
+              // Past the first picture: while the track is handing packets around.
               if (wrong && ++protectedByFirst > 100) throw new Error("invented");
               return right.protect(out, at, packet);
             },
@@ -170,7 +170,7 @@ describe("faults stay where they are", () => {
     await bench.join();
     const staying = await bench.join();
     bench.frames(9);
-    await until(() => staying.counters.packets === bench.stream.ring.head);
+    await until(() => staying.counters.packets === bench.track.ring.head);
     expect(bench.sfu.stats()).toMatchObject({ bugs: 1 });
     expect(bench.sfu.stats().viewers).toHaveLength(1);
     expect(bench.lines.join()).toContain("invented");
@@ -187,7 +187,7 @@ describe("faults stay where they are", () => {
       viewer.inject(Uint8Array.of(first, 200, 0, 1));
     }
     bench.frames(3);
-    await until(() => viewer.counters.packets === bench.stream.ring.head);
+    await until(() => viewer.counters.packets === bench.track.ring.head);
     expect(bench.sfu.stats()).toMatchObject({ bugs: 0 });
     expect(bench.sfu.stats().viewers).toHaveLength(1);
   });

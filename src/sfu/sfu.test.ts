@@ -4,7 +4,8 @@ import { LightViewer } from "../../bench/light/viewer.ts";
 import { openLibcrypto } from "../native/crypto.ts";
 import { libc } from "../native/libc.ts";
 import { eachRtcp, RTCP_SR, readSenderReport } from "../rtp/rtcp.ts";
-import { Stream } from "../stream/stream.ts";
+import { videoFormat } from "../rtp/track-format.ts";
+import { Track } from "../stream/track.ts";
 import { Bench, closeBenches, type Opened, until, WAYS } from "./fixtures/bench.ts";
 
 setDefaultTimeout(20_000);
@@ -37,12 +38,12 @@ describe.each(cases)("%s, profile %d", (_name, profile, options) => {
     await until(() => bench.viewer()?.state === "live");
     bench.frames(6);
     // From the keyframe of the second group: pictures 10 to 19.
-    const expected = bench.stream.ring.head - bench.stream.keyframe;
+    const expected = bench.track.ring.head - bench.track.keyframe;
     await until(() => viewer.counters.packets >= expected);
     expect(viewer.counters).toMatchObject({ packets: expected, gaps: 0, notAuthentic: 0 });
     const [packets = []] = bench.packets;
     expect(contiguous(packets)).toBe(true);
-    expect(packets[0]?.timestamp).toBe(bench.stream.ring.timestamp(bench.stream.keyframe));
+    expect(packets[0]?.timestamp).toBe(bench.track.ring.timestamp(bench.track.keyframe));
     expect(bench.sfu.stats()).toMatchObject({ packets: expected, dropped: 0, handshakes: 1 });
   });
 
@@ -115,7 +116,7 @@ describe("media", () => {
     const sent = bench.viewer()?.packets ?? 0;
     await until(() => viewer.counters.packets === sent);
     expect(viewer.counters.gaps).toBe(1);
-    expect(bench.stream.ring.head - sent).toBe(1);
+    expect(bench.track.ring.head - sent).toBe(1);
   });
 
   test("a joiner before the first keyframe starts with it", async () => {
@@ -123,7 +124,7 @@ describe("media", () => {
     const viewer = await bench.join();
     expect(bench.viewer()).toMatchObject({ state: "waiting", firstMediaMs: null });
     bench.frames(2);
-    await until(() => viewer.counters.packets === bench.stream.ring.head);
+    await until(() => viewer.counters.packets === bench.track.ring.head);
     expect(bench.viewer()).toMatchObject({ state: "live" });
     expect(bench.viewer()?.firstMediaMs).toBeGreaterThan(0);
   });
@@ -159,7 +160,7 @@ describe("media", () => {
     await until(() => reports().length === 2);
     const [first, second] = reports();
     expect(first?.ssrc).toBe(viewer.answer?.ssrc ?? -1);
-    expect(second?.wallClock).toBeCloseTo(bench.stream.clock.at(second?.timestamp ?? 0), 2);
+    expect(second?.wallClock).toBeCloseTo(bench.track.clock.at(second?.timestamp ?? 0), 2);
     expect(second?.packets).toBe(bench.viewer()?.packets ?? -1);
     const ticks = (second?.timestamp ?? 0) - (first?.timestamp ?? 0);
     expect(ticks / 90).toBeCloseTo((second?.wallClock ?? 0) - (first?.wallClock ?? 0), 0);
@@ -185,18 +186,18 @@ describe("media", () => {
 
   test("viewers of two cameras get their own", async () => {
     const bench = await Bench.open();
-    const other = new Stream();
+    const other = new Track(videoFormat("h264"));
     const traffic = new Traffic(other, { frameBytes: 5_000 });
     bench.frames(1);
     traffic.frame(bench.now, bench.now);
     const viewer = await bench.join();
     const second = await LightViewer.connect(
-      (sdp) => bench.sfu.offer({ camera: "door", stream: other, sdp, latency: "default" }).sdp,
+      (sdp) => bench.sfu.offer({ camera: "door", video: other, sdp, latency: "default" }).sdp,
     );
     bench.viewers.push(second);
     bench.frames(3);
     traffic.frame(bench.now, bench.now);
-    await until(() => viewer.counters.packets === bench.stream.ring.head);
+    await until(() => viewer.counters.packets === bench.track.ring.head);
     await until(() => second.counters.packets === other.ring.head);
     bench.sfu.endCamera("door");
     expect(bench.sfu.stats().viewers.map(({ camera }) => camera)).toEqual(["lobby"]);

@@ -13,7 +13,8 @@ import { type Latency, playoutDelayExtension } from "../rtc/playout-delay.ts";
 import { looksLikeStun, readStun } from "../rtc/stun.ts";
 import { writeAnswer } from "../rtc/whep-answer.ts";
 import { readOffer, type WhepOffer } from "../rtc/whep-offer.ts";
-import type { Stream } from "../stream/stream.ts";
+import { profileLevelIdOf } from "../rtp/sps.ts";
+import type { Track } from "../stream/track.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createIdentity, type DtlsIdentity } from "./dtls.ts";
 import { kindOf } from "./egress.ts";
@@ -54,7 +55,8 @@ export interface SfuOptions {
 export interface OfferRequest {
   /** Names the camera in statistics and in `endCamera`. */
   readonly camera: string;
-  readonly stream: Stream;
+  /** H.264. */
+  readonly video: Track;
   /** The browser's offer. */
   readonly sdp: string;
   readonly latency: Latency;
@@ -79,7 +81,7 @@ export class Sfu implements AsyncDisposable {
   readonly #sessions = new Map<string, Viewer>();
   readonly #byUfrag = new Map<string, Viewer>();
   readonly #byPath = new Map<string, Viewer>();
-  readonly #rooms = new Map<Stream, Room>();
+  readonly #rooms = new Map<Track, Room>();
   #sockets: readonly MediaSocket[] = [];
   #ticks: Timer | null = null;
   #bursts: Timer | null = null;
@@ -127,16 +129,16 @@ export class Sfu implements AsyncDisposable {
    * until someone ends it.
    * @throws Fault offer_invalid, codec_mismatch, limit_reached
    */
-  offer({ camera, stream, sdp, latency }: OfferRequest): {
+  offer({ camera, video, sdp, latency }: OfferRequest): {
     readonly session: string;
     readonly sdp: string;
   } {
     this.#admit();
-    const offer = readOffer(sdp, stream.profileLevelId);
+    const offer = readOffer(sdp, profileLevelIdOf(video.parameterSets[0]));
     const ice = { ufrag: this.#hex(8), password: this.#hex(16) };
     const numbers = this.#numbers(offer, latency);
     const session = this.#hex(16);
-    const room = this.#room(stream);
+    const room = this.#room(video);
     const viewer = new Viewer(this.#host, room, {
       session,
       camera,
@@ -235,12 +237,16 @@ export class Sfu implements AsyncDisposable {
     };
   }
 
-  #room(stream: Stream): Room {
-    let room = this.#rooms.get(stream);
+  #room(track: Track): Room {
+    let room = this.#rooms.get(track);
     if (room === undefined) {
-      const host = { flush: () => this.#flush(), behind: () => this.#startBursts() };
-      room = new Room(stream, host, this.#now());
-      this.#rooms.set(stream, room);
+      const host = {
+        flush: () => this.#flush(),
+        behind: () => this.#startBursts(),
+        ended: (ended: Room) => this.#endAll("track ended", (viewer) => viewer.room === ended),
+      };
+      room = new Room(track, host, this.#now());
+      this.#rooms.set(track, room);
     }
     return room;
   }
@@ -272,7 +278,7 @@ export class Sfu implements AsyncDisposable {
     const inUse = [...this.#sessions.values()].some((other) => other.room === room);
     if (inUse) return;
     room.close();
-    this.#rooms.delete(room.stream);
+    this.#rooms.delete(room.track);
   }
 
   #endAll(reason: EndReason, which: (viewer: Viewer) => boolean): void {

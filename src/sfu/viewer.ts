@@ -51,6 +51,7 @@ export interface ViewerOptions {
 export type EndReason =
   | "deleted"
   | "camera removed"
+  | "track ended"
   | "shut down"
   | "viewer left"
   | "no connectivity check came"
@@ -247,9 +248,9 @@ export class Viewer {
     const { numbers, cname } = this.#options;
     const path = this.#path;
     if (this.#state.at !== "connecting" || path === null) return;
-    const { stream } = this.room;
+    const { track } = this.room;
     const protector = protection.protector(rtpSessionKeys(local, aesBlock));
-    const sender = new Sender(stream, path, protector, numbers);
+    const sender = new Sender(track, path, protector, numbers);
     const conversation = new Conversation({
       sender,
       room: this.room,

@@ -1,5 +1,5 @@
 /**
- * What a part of the hub implements to receive a camera's stream. The stream calls its sinks one
+ * What a part of the hub implements to receive a track of a camera. The track calls its sinks one
  * after another inside the ingest turn: a sink copies or sends, and never waits.
  *
  * @module
@@ -9,16 +9,21 @@ import type { CapturedClock } from "../rtp/media-clock.ts";
 
 /** Takes packets, as they arrive. */
 export interface PacketSink {
-  /** Packets `from` up to but without `to` are new in the stream's ring. */
+  /** Packets `from` up to but without `to` are new in the track's ring. */
   packets(from: number, to: number, now: Millis): void;
+  /** The track ended, and nothing comes after this: the camera sends another codec, or none. */
+  ended(): void;
 }
 
-/** One access unit (an encoded picture) in Annex B form (ITU-T H.264 annex B). */
+/**
+ * One access unit of a track: a picture of H.264 or H.265 in Annex B form (ITU-T H.264 annex B), a
+ * JPEG file, a VP8 frame; or the audio of one packet, AAC without ADTS.
+ */
 export interface Unit {
   /** Borrowed until the sink returns: copy what must outlive the call. */
   readonly bytes: Uint8Array;
   readonly length: number;
-  /** Consecutive per camera; survives reconnects. */
+  /** Consecutive per track; survives reconnects. */
   readonly sequence: number;
   readonly timestamp: RtpTicks;
   /** When its first packet arrived. */
@@ -40,6 +45,8 @@ export interface Unit {
 /** Takes whole access units. Costs a copy per unit, so attach only while somebody wants them. */
 export interface UnitSink {
   unit(unit: Unit): void;
+  /** The track ended, and nothing comes after this. */
+  ended(): void;
 }
 
 /** What somebody asks for of one camera's pictures. */

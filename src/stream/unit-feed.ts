@@ -29,7 +29,7 @@ const STALL_MS: Millis = 1_000;
 export interface UnitFeedOptions extends Hello {
   /** Where the other process listens. */
   readonly socket: string;
-  /** Called once when the other process is gone. Not called by `close`. */
+  /** Called once when the other process is gone, or a track ended. Not called by `close`. */
   readonly gone: () => void;
 }
 
@@ -53,13 +53,14 @@ export interface UnitSources {
 
 /** A track, as far as a feed knows it. */
 export interface UnitSource {
-  /** See stream.ts. */
+  /** See track.ts. */
   attachUnits(sink: UnitSink, now: Millis): () => void;
 }
 
 export class UnitFeed implements Disposable {
   readonly counters: UnitFeedCounters = { sent: 0, dropped: 0 };
   readonly #socket: Socket;
+  readonly #gone: () => void;
   #state: State = { at: "open" };
   #detach: readonly (() => void)[] | null = null;
   /** Bytes from `#start` to `#end` are yet to be written. */
@@ -71,8 +72,9 @@ export class UnitFeed implements Disposable {
   #progressAt: Millis = 0;
   readonly #droppedBefore: Record<TrackKind, boolean> = { video: false, audio: false };
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, gone: () => void) {
     this.#socket = socket;
+    this.#gone = gone;
   }
 
   /**
@@ -84,10 +86,10 @@ export class UnitFeed implements Disposable {
     const gone = Promise.withResolvers<void>();
     const drained: { call: () => void } = { call: () => {} };
     const socket = await connect(options.socket, () => drained.call(), gone.resolve);
-    const feed = new UnitFeed(socket);
+    const feed = new UnitFeed(socket, options.gone);
     drained.call = () => feed.#flush(monotonicMs());
     void gone.promise.then(() => {
-      if (feed.close()) options.gone();
+      feed.ended();
     });
     feed.#append(helloMessage(options));
     feed.#flush(monotonicMs());
@@ -107,10 +109,14 @@ export class UnitFeed implements Disposable {
     assert(this.#detach === null, "a feed follows one stream");
     if (this.#state.at === "closed") return;
     const attach = (source: UnitSource | null, kind: TrackKind): (() => void)[] =>
-      source ? [source.attachUnits({ unit: (unit) => this.unit(unit, kind) }, now)] : [];
+      source ? [source.attachUnits(this.#sinkOf(kind), now)] : [];
     this.#detach = [...attach(video, "video"), ...attach(audio, "audio")];
     this.#append(replayEndedMessage());
     this.#flush(now);
+  }
+
+  #sinkOf(kind: TrackKind): UnitSink {
+    return { unit: (unit) => this.unit(unit, kind), ended: () => this.ended() };
   }
 
   /** Sends one unit, borrowed, or leaves it out when the peer does not keep up. */
@@ -129,6 +135,11 @@ export class UnitFeed implements Disposable {
     this.#droppedBefore[kind] = false;
     this.counters.sent++;
     this.#flush(unit.completed);
+  }
+
+  /** A track ended, or the peer is gone: whoever opened the feed is told. */
+  ended(): void {
+    if (this.close()) this.#gone();
   }
 
   /** Ends the connection; what is pending is thrown away. False when it had ended already. */

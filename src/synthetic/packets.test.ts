@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PacketRing } from "../core/packet-ring.ts";
-import { H264Repacketizer, Verdict } from "../rtp/h264.ts";
+import { createAssembler } from "../rtp/assembler.ts";
+import { H264Repacketizer } from "../rtp/h264.ts";
 import { emptyRtpHeader, readRtpHeader } from "../rtp/header.ts";
+import { Verdict } from "../rtp/repacketizer.ts";
 import { RtspReader } from "../rtsp/reader.ts";
-import { UnitAssembler } from "../stream/unit-assembler.ts";
 import { UnitPackets } from "./packets.ts";
 
 function annexB(...nals: readonly (readonly number[])[]): Uint8Array {
@@ -40,7 +41,7 @@ describe("UnitPackets", () => {
           });
           expect(repacketizer.push(packet, header, header.timestamp)).toBe(Verdict.Taken);
         }
-        const assembler = new UnitAssembler();
+        const assembler = createAssembler("h264");
         assembler.assemble(ring, ring.tail, ring.head);
         expect(Buffer.compare(assembler.bytes.subarray(0, assembler.length), bytes)).toBe(0);
       }),

@@ -3,10 +3,10 @@ import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { encodeClip, NumberReader } from "../../test/harness/numbered-clip.ts";
 import type { VideoCodec } from "../rtp/track-format.ts";
 import type { Unit } from "../stream/sinks.ts";
 import { Log } from "../telemetry/log.ts";
-import { encodeClip, NumberReader } from "./fixtures/clip.ts";
 import { LoopedTrack } from "./fixtures/source.ts";
 import { Renditions, type RenditionTrack } from "./renditions.ts";
 

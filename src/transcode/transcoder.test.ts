@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { encodeClip, NumberReader } from "../../test/harness/numbered-clip.ts";
 import type { Fault } from "../core/fault.ts";
 import type { RenditionCodec } from "../process/protocol.ts";
-import type { TrackFormat, VideoCodec } from "../rtp/track-format.ts";
+import { type VideoCodec, videoFormat } from "../rtp/track-format.ts";
 import type { Unit } from "../stream/sinks.ts";
-import { encodeClip, NumberReader } from "./fixtures/clip.ts";
 import { Transcoder, type TranscoderOptions } from "./transcoder.ts";
 
 /** A unit that came out, with bytes of its own. */
@@ -13,11 +13,6 @@ const opened: Transcoder[] = [];
 afterEach(() => {
   for (const transcoder of opened.splice(0)) transcoder.close();
 });
-
-function videoFormat(codec: VideoCodec): TrackFormat {
-  const kind = "video" as const;
-  return { kind, codec, clockHz: 90_000, channels: 1, parameterSets: [], auHeader: null };
-}
 
 /** A transcoder of a camera in `codec`, with a clock of its own. */
 function open(

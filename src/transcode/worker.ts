@@ -172,7 +172,9 @@ export class TranscodeWorker implements AsyncDisposable {
         return;
       }
       this.#feed = feed;
-      feed.follow({ video, audio }, monotonicMs());
+      // Others by now: these have ended, unheard.
+      if (source.video !== video || source.audio !== audio) feed.ended();
+      else feed.follow({ video, audio }, monotonicMs());
     } catch (thrown) {
       this.#warn(thrown);
       this.#feedLost(generation);

@@ -1,6 +1,7 @@
 /** Puts the packets of one access unit together again, from the ring, as Annex B. */
 import { FLAG_HOLE, type PacketRing } from "../core/packet-ring.ts";
-import { NAL_FU_A, NAL_STAP_A } from "../rtp/h264.ts";
+import { NAL_FU_A, NAL_STAP_A } from "./h264.ts";
+import type { Codec } from "./track-format.ts";
 
 /** A 1080p keyframe of 20 Mbps is about 1 MB; nothing real comes near this. */
 const UNIT_BYTES_MAX = 8 << 20;
@@ -8,7 +9,17 @@ const UNIT_BYTES_FIRST = 256 << 10;
 const START_CODE_BYTES = 4;
 
 /** One scratch buffer serves every camera of a process: a unit is borrowed during one call only. */
-export class UnitAssembler {
+export interface Assembler {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+  assemble(ring: PacketRing, from: number, to: number): boolean;
+}
+
+export function createAssembler(_codec: Codec): Assembler {
+  return new UnitAssembler();
+}
+
+class UnitAssembler implements Assembler {
   bytes = new Uint8Array(UNIT_BYTES_FIRST);
   length = 0;
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { writeSenderReport } from "../rtp/rtcp.ts";
+import { videoFormat } from "../rtp/track-format.ts";
 import type { Unit } from "./sinks.ts";
-import { Stream } from "./stream.ts";
+import { Track } from "./track.ts";
 
 const SPS = Uint8Array.fromHex("67640028acd940780227e584000003000400000300c83c60c658");
 const PPS = new Uint8Array([0x68, 0xeb, 0xe3, 0xcb]);
@@ -12,11 +13,11 @@ class Camera {
   now = 1_000;
   sequence = 100;
   timestamp = 0xffff_f000;
-  readonly stream: Stream;
+  readonly track: Track;
   readonly gop: number;
   #frame = 0;
-  constructor(stream: Stream, gop = 5) {
-    this.stream = stream;
+  constructor(track: Track, gop = 5) {
+    this.track = track;
     this.gop = gop;
   }
 
@@ -33,7 +34,7 @@ class Camera {
 
   send(nal: ArrayLike<number>, marker: boolean): void {
     const b = this.packet(nal, marker);
-    this.stream.receive(b, 0, b.length, this.now);
+    this.track.receive(b, 0, b.length, this.now);
   }
 
   frame(): void {
@@ -47,7 +48,7 @@ class Camera {
   }
 
   tick(): void {
-    this.stream.flush(this.now, WALL + this.now);
+    this.track.flush(this.now, WALL + this.now);
     this.now += 40;
     this.timestamp = (this.timestamp + 3_600) >>> 0;
   }
@@ -57,23 +58,24 @@ interface Seen extends Omit<Unit, "bytes"> {
   readonly annexB: string;
 }
 
-function watch(stream: Stream, now = 0): { units: Seen[]; detach: () => void } {
+function watch(track: Track, now = 0): { units: Seen[]; detach: () => void } {
   const units: Seen[] = [];
-  const detach = stream.attachUnits(
+  const detach = track.attachUnits(
     {
       unit: ({ bytes, ...facts }) =>
         units.push({ ...facts, annexB: bytes.subarray(0, facts.length).toHex() }),
+      ended: () => {},
     },
     now,
   );
   return { units, detach };
 }
 
-describe("stream", () => {
+describe("track", () => {
   test("units come whole, in Annex B, with their times", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.frame();
     camera.frame();
     expect(units.map(({ annexB }) => annexB)).toEqual([
@@ -90,15 +92,16 @@ describe("stream", () => {
       gapBefore: false,
       replayed: false,
     });
-    expect([stream.width, stream.height, stream.profileLevelId]).toEqual([1920, 1080, "640028"]);
-    expect(stream.counters).toMatchObject({ packets: 4, units: 2, keyframes: 1, malformed: 0 });
+    expect(track.picture).toMatchObject({ width: 1920, height: 1080 });
+    expect(track.parameterSets).toEqual([SPS, PPS]);
+    expect(track.counters).toMatchObject({ packets: 4, units: 2, keyframes: 1, malformed: 0 });
   });
 
   test("a late joiner gets the group of pictures so far, marked, then live units", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
     for (let i = 0; i < 8; i++) camera.frame();
-    const { units, detach } = watch(stream, 9_000);
+    const { units, detach } = watch(track, 9_000);
     expect(units.map(({ sequence, replayed }) => [sequence, replayed])).toEqual([
       [5, true],
       [6, true],
@@ -113,17 +116,18 @@ describe("stream", () => {
   });
 
   test("packet sinks see every packet once, and may leave while it happens", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
     const seen: number[][] = [];
     const others: number[] = [];
-    const leave = stream.attachPackets({
+    const leave = track.attachPackets({
       packets(from, to) {
         seen.push([from, to]);
         if (seen.length === 2) leave();
       },
+      ended: () => {},
     });
-    stream.attachPackets({ packets: (from) => others.push(from) });
+    track.attachPackets({ packets: (from) => others.push(from), ended: () => {} });
     for (let i = 0; i < 3; i++) camera.frame();
     expect(seen).toEqual([
       [0, 3],
@@ -133,11 +137,11 @@ describe("stream", () => {
   });
 
   test("a unit that comes in two reads: when it began, and when it was complete", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.send([0x65, 0x88], false);
-    stream.flush(camera.now, WALL);
+    track.flush(camera.now, WALL);
     camera.now += 250;
     camera.send([0x65, 0x40], true);
     camera.tick();
@@ -145,22 +149,22 @@ describe("stream", () => {
   });
 
   test("sender reports bring the camera's own clock", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.frame();
     const report = { ssrc: 0, wallClock: 5_000, timestamp: camera.timestamp, packets: 0, bytes: 0 };
     const b = writeSenderReport(report, "camera");
-    stream.receiveControl(b, 0, b.length);
+    track.receiveControl(b, 0, b.length);
     camera.frame();
     expect(units[1]?.capturedClock).toBe("rtcp");
     expect(units[1]?.captured).toBeCloseTo(5_000, 1);
   });
 
   test("a lost packet: the unit says so, the next one says what it follows", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.frame();
     camera.packet([], false);
     camera.frame();
@@ -170,20 +174,20 @@ describe("stream", () => {
       [false, true],
       [false, false],
     ]);
-    expect(stream.lost).toBe(1);
+    expect(track.lost).toBe(1);
   });
 
   test("after a reconnect ids, sequence and timeline go on; nothing old is a start", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream, 1_000);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track, 1_000);
+    const { units } = watch(track);
     camera.frame();
     camera.frame();
-    expect(stream.keyframe).toBe(0);
-    stream.restart();
-    expect(stream.keyframe).toBe(-1);
+    expect(track.keyframe).toBe(0);
+    track.restart();
+    expect(track.keyframe).toBe(-1);
 
-    const again = new Camera(stream, 1_000);
+    const again = new Camera(track, 1_000);
     again.timestamp = 42;
     again.sequence = 7;
     again.now = camera.now + 2_000;
@@ -195,9 +199,9 @@ describe("stream", () => {
   });
 
   test("quirk: timestamps jump within a session", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.frame();
     camera.timestamp = (camera.timestamp + 0x7000_0000) >>> 0;
     camera.frame();
@@ -205,9 +209,9 @@ describe("stream", () => {
   });
 
   test("quirk: no marker bit: a unit ends where the next one starts", () => {
-    const stream = new Stream();
-    const camera = new Camera(stream);
-    const { units } = watch(stream);
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
     camera.send([0x65, 0x88], false);
     camera.tick();
     expect(units.length).toBe(0);
