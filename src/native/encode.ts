@@ -24,7 +24,10 @@ export interface EncodeOptions {
   readonly parameterSets: "in band" | "out of band";
   /** As many as the encoder likes unless given; with 1 the same pictures always give the same bytes. */
   readonly threads?: number;
-  /** Of H.264: this many in a row between others, none unless given. WebRTC cannot carry them. */
+  /**
+   * Of H.264 and H.265: this many in a row between others, none unless given. WebRTC cannot carry
+   * them.
+   */
   readonly bFrames?: number;
 }
 
@@ -156,12 +159,8 @@ function encoderOptions(options: EncodeOptions): Record<string, string> {
       const { profile } = options;
       return { preset: PRESET, profile, "x264-params": `${fixedGop}:${bFrames}` };
     }
-    case "h265": {
-      // x265 keeps a pool of threads beside the frame threads, and writes to standard error.
-      const pool = options.threads === undefined ? "" : `:pools=none:frame-threads=1`;
-      const params = `${fixedGop}:bframes=0:log-level=none:info=0${pool}`;
-      return { preset: H265_PRESET, tune: "zerolatency", "x265-params": params };
-    }
+    case "h265":
+      return { preset: H265_PRESET, ...h265Options(options) };
     case "mjpeg":
       // RFC 2435 knows no other Huffman tables than those of ITU-T T.81 annex K.
       return { huffman: "default" };
@@ -170,6 +169,15 @@ function encoderOptions(options: EncodeOptions): Record<string, string> {
     default:
       return options.codec satisfies never;
   }
+}
+
+function h265Options({ gopFrames, bFrames = 0, threads }: EncodeOptions): Record<string, string> {
+  // x265 keeps a pool of threads beside the frame threads, and writes to standard error.
+  const pool = threads === undefined ? "" : ":pools=none:frame-threads=1";
+  const gop = `keyint=${gopFrames}:min-keyint=${gopFrames}:scenecut=0:log-level=none:info=0${pool}`;
+  // With B-frames groups are open, as x265 has them by itself: pictures refer across keyframes.
+  if (bFrames > 0) return { "x265-params": `${gop}:open-gop=1:bframes=${bFrames}:b-adapt=0` };
+  return { tune: "zerolatency", "x265-params": `${gop}:open-gop=0:bframes=0` };
 }
 
 function pixelFormat(libav: Libav, options: EncodeOptions) {

@@ -89,6 +89,19 @@ describe("pictures", () => {
     expect(byTimestamp(of("h264"))).toEqual(count(numbers.length));
   });
 
+  test("H.265 with open groups: whoever begins at one leaves out what refers further back", async () => {
+    const clip = await encodeClip("h265", 50, { bFrames: 2 });
+    const { transcoder, play, of } = open("h265", ["h264"]);
+    play(clip.map((unit) => (unit.sequence === 13 ? { ...unit, damaged: true } : unit)));
+    const shown = numbersOf(of("h264"), "h264").map((number) => number ?? -1);
+    expect(shown).toEqual([...shown].sort((a, b) => a - b));
+    expect(shown).not.toContain(-1);
+    // Begun once again at the keyframe of 20, and not stopped by its leading pictures.
+    expect(shown.filter((number) => number >= 20 && number < 45)).toEqual(count(45).slice(20));
+    expect(shown.filter((number) => number >= 14 && number < 20)).toEqual([]);
+    expect(transcoder.takeStats().decoder?.dropped["missing_output"]).toBeUndefined();
+  });
+
   test("H.264 for browsers: baseline, without B-frames, parameter sets with every keyframe", async () => {
     const { play, of } = open("h265", ["h264"]);
     play(await encodeClip("h265", 60));
