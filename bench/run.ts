@@ -9,6 +9,7 @@ export type Bench = (argv: string[]) => Promise<unknown>;
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   latency: async () => (await import("./latency.ts")).latency,
   fanout: async () => (await import("./fanout.ts")).fanout,
+  transcode: async () => (await import("./transcode.ts")).transcode,
 };
 
 const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
@@ -16,7 +17,9 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
   latency   camera to last SRTP packet, to the browser's picture, to Python's array; first picture
             [--seconds 20] [--joins 20]
   fanout    CPU of the media process per packet sent
-            [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]`;
+            [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]
+  transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
+            [--seconds 10] [--software]`;
 
 export async function bench([name = "", ...argv]: string[]): Promise<number> {
   const load = BENCHES[name];

@@ -4,6 +4,7 @@ import { Config } from "../config/schema.ts";
 import { faultOf } from "../core/fault.ts";
 import { VideoDecoder } from "../native/av-decode.ts";
 import { findHardwareDevices } from "../native/av-device.ts";
+import { findVideoEncoder } from "../native/av-encoders.ts";
 import { ZmqContext } from "../native/zmq.ts";
 import { isFree } from "../process/ports.ts";
 import { Sfu } from "../sfu/sfu.ts";
@@ -31,6 +32,7 @@ const CHECKS: readonly (() => Promise<Finding> | Finding)[] = [
   media,
   frameBus,
   decoding,
+  encoding,
   sharedMemory,
   receiveBuffer,
   ports,
@@ -94,6 +96,15 @@ function decoding(): Finding {
   });
   const what = `decoding: ${found.join(", ")} (${tried.join("; ") || "no device to try"})`;
   return { is: "good", what };
+}
+
+function encoding(): Finding {
+  using h264 = findVideoEncoder("h264", true);
+  using vp8 = findVideoEncoder("vp8", true);
+  const tried = [...h264.trials, ...vp8.trials].filter((trial) => trial.refused !== null);
+  const refused = tried.map((trial) => `${trial.encoder}: ${trial.refused}`).join("; ");
+  const names = `h264 ${h264.encoder.name}, vp8 ${vp8.encoder.name}`;
+  return { is: "good", what: `encoding for browsers: ${names} (${refused || "all work"})` };
 }
 
 function sharedMemory(): Finding {

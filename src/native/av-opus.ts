@@ -33,6 +33,11 @@ import type { AudioCodec, TrackFormat } from "../rtp/track-format.ts";
 export const OPUS_CLOCK_HZ = 48_000;
 /** 20 ms: the frame that browsers expect unless told otherwise. */
 const FRAME_SAMPLES = 960;
+/**
+ * 3 ms of silence in front make up for what the resampler keeps (2 ms at 8 kHz): otherwise each
+ * frame of a camera that sends 20 ms at a time would wait for the next packet.
+ */
+const PRIMING_SAMPLES = 144;
 /** Bits per second and channel: beyond what a camera's microphone has to say. */
 const CHANNEL_BITRATE = 32_000;
 const CHANNELS_MAX = 2;
@@ -46,6 +51,9 @@ const DECODER_IDS = {
   pcma: AV_CODEC_ID_PCM_ALAW,
   pcmu: AV_CODEC_ID_PCM_MULAW,
 } as const satisfies Record<AudioCodec, unknown>;
+
+/** Sound that can be transcoded. */
+export type SoundFormat = TrackFormat & { readonly codec: AudioCodec };
 
 /** What `receive` brought. */
 export interface OpusFrame {
@@ -77,7 +85,7 @@ export class OpusTranscoder implements Disposable {
    * @param format of the sound that comes; AAC with its AudioSpecificConfig
    * @throws Fault `native_unavailable`, `decode_failed`, `encode_failed`
    */
-  constructor(format: TrackFormat & { readonly codec: AudioCodec }) {
+  constructor(format: SoundFormat) {
     Log.setLevel(AV_LOG_QUIET);
     this.channels = Math.min(CHANNELS_MAX, Math.max(1, format.channels));
     this.#samples = new Int16Array((FRAME_SAMPLES + CHUNK_SAMPLES_MAX) * this.channels);
@@ -90,6 +98,7 @@ export class OpusTranscoder implements Disposable {
     this.#encoder = openEncoder(this.channels, resources);
     resources.defer(() => this.#resampler.free());
     this.#openFrame();
+    this.skipTo(0);
     this.#resources = resources.move();
   }
 
@@ -115,7 +124,8 @@ export class OpusTranscoder implements Disposable {
   /** What is pushed next begins at this sample; what waits for a whole frame is let go. */
   skipTo(sample: number): void {
     this.#sample = sample;
-    this.#waiting = 0;
+    this.#waiting = PRIMING_SAMPLES;
+    this.#samples.fill(0, 0, PRIMING_SAMPLES * this.channels);
   }
 
   /** Takes the next whole frame, `null` when there is none. */
@@ -188,7 +198,7 @@ export class OpusTranscoder implements Disposable {
 }
 
 function openDecoder(
-  { codec, channels, parameterSets }: TrackFormat & { readonly codec: AudioCodec },
+  { codec, channels, parameterSets }: SoundFormat,
   resources: DisposableStack,
 ): CodecContext {
   const decoder = Codec.findDecoder(DECODER_IDS[codec]);

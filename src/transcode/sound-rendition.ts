@@ -1,16 +1,13 @@
 /** One camera's sound as Opus. */
 import { type RtpTicks, ticksBetween } from "../core/units.ts";
-import { OPUS_CLOCK_HZ, OpusTranscoder } from "../native/av-opus.ts";
+import { OPUS_CLOCK_HZ, OpusTranscoder, type SoundFormat } from "../native/av-opus.ts";
 import { Meter } from "../picture/meter.ts";
 import type { RenditionStats } from "../process/protocol.ts";
-import type { AudioCodec, TrackFormat } from "../rtp/track-format.ts";
 import type { Unit } from "../stream/sinks.ts";
 
 /** Timestamps may be off by this much before sound is taken to be missing: 40 ms. */
 const JITTER_SAMPLES = 0.04 * OPUS_CLOCK_HZ;
 const SAMPLES_PER_MS = OPUS_CLOCK_HZ / 1_000;
-
-export type SoundFormat = TrackFormat & { readonly codec: AudioCodec };
 
 export class SoundRendition implements Disposable {
   readonly #format: SoundFormat;

@@ -9,13 +9,14 @@ import type { Millis } from "../core/units.ts";
 import { VideoDecoder } from "../native/av-decode.ts";
 import { findHardwareDevices, HardwareDevices } from "../native/av-device.ts";
 import type { ViewerCodec } from "../native/av-encoders.ts";
+import type { SoundFormat } from "../native/av-opus.ts";
 import { type Outcome, type TakePicture, TrackDecoder } from "../picture/track-decoder.ts";
 import type { RenditionCodec, RenditionStats, TranscoderStats } from "../process/protocol.ts";
 import { isVideoCodec, type VideoCodec } from "../rtp/track-format.ts";
 import type { Unit } from "../stream/sinks.ts";
 import type { UnitReceiver } from "../stream/unit-intake.ts";
 import { type Hello, type TrackKind, videoCodecOf } from "../stream/unit-wire.ts";
-import { type SoundFormat, SoundRendition } from "./sound-rendition.ts";
+import { SoundRendition } from "./sound-rendition.ts";
 import { VideoRendition } from "./video-rendition.ts";
 
 export interface TranscoderOptions {
