@@ -118,7 +118,7 @@ async function watch(
   return samples;
 }
 
-function summary(samples: readonly RenditionsStats[], added: Record<string, Percentiles>): unknown {
+function summary(samples: readonly RenditionsStats[], added: Record<string, Percentiles>): object {
   const mean = (values: readonly number[]): number =>
     round(values.reduce((sum, value) => sum + value, 0) / values.length, 2);
   const last = samples.at(-1);

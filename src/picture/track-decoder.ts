@@ -61,6 +61,8 @@ export interface TrackDecoderOptions {
   readonly device: HardwareDevice | null;
   readonly openDecoder: (codec: VideoCodec, device: HardwareDevice | null) => PictureDecoder;
   readonly picture: TakePicture;
+  /** Pictures that are later than this are decoded and not handed on; see lag.ts. */
+  readonly skipMs?: Millis;
   /** Hears of what a person should know. */
   readonly fault: (fault: Fault) => void;
   readonly now: () => Millis;
@@ -88,7 +90,7 @@ interface Pending {
 export class TrackDecoder implements Disposable {
   readonly #options: TrackDecoderOptions;
   readonly #taint = new Taint();
-  readonly #lag = new LagControl();
+  readonly #lag: LagControl;
   #decoder: PictureDecoder;
   #device: HardwareDevice | null;
   #deviceFailures = 0;
@@ -113,6 +115,7 @@ export class TrackDecoder implements Disposable {
   /** @throws Fault `native_unavailable`, `decode_failed` */
   constructor(options: TrackDecoderOptions) {
     this.#options = options;
+    this.#lag = new LagControl(options.skipMs);
     this.#device = options.device;
     this.#decoder = this.#open();
   }

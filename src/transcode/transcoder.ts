@@ -19,6 +19,9 @@ import { type Hello, type TrackKind, videoCodecOf } from "../stream/unit-wire.ts
 import { SoundRendition } from "./sound-rendition.ts";
 import { VideoRendition } from "./video-rendition.ts";
 
+/** Two pictures wait when one is so late: a viewer who watches live rather misses one. */
+const SKIP_MS: Millis = 100;
+
 export interface TranscoderOptions {
   readonly camera: string;
   /** Decodes and encodes on hardware where that works. */
@@ -139,6 +142,7 @@ export class Transcoder implements UnitReceiver, Disposable {
       device: this.#devices.for(this.#video),
       openDecoder: (codec, device) => new VideoDecoder(codec, device),
       picture: this.#encode,
+      skipMs: SKIP_MS,
       fault,
       now,
     });
