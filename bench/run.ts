@@ -8,7 +8,9 @@ export type Bench = (argv: string[]) => Promise<unknown>;
 
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   latency: async () => (await import("./latency.ts")).latency,
+  reconnect: async () => (await import("./reconnect.ts")).reconnect,
   fanout: async () => (await import("./fanout.ts")).fanout,
+  puller: async () => (await import("./puller.ts")).puller,
   transcode: async () => (await import("./transcode.ts")).transcode,
 };
 
@@ -16,8 +18,12 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
 
   latency   camera to last SRTP packet, to the browser's picture, to Python's array; first picture
             [--seconds 20] [--joins 20]
+  reconnect cameras that lose power all at once: how soon they are live again, at which rate tried
+            [--cameras 100] [--away 5] [--rounds 3] [--bitrate 4M]
   fanout    CPU of the media process per packet sent
             [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]
+  puller    what the ffmpeg puller adds to the native one: latency, CPU, memory
+            [--seconds 20] [--cameras 4]
   transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
             [--seconds 10] [--software]`;
 

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { createApi } from "./api/api.ts";
 import { loadAssets } from "./api/assets.ts";
-import type { Hub as HubForApi, ProcessReport } from "./api/hub.ts";
+import type { Hub as HubForApi, ProcessReport, ViewerAnswer, ViewerOffer } from "./api/hub.ts";
 import { Cameras } from "./cameras/cameras.ts";
 import { CameraStore } from "./cameras/store.ts";
 import { Vitals } from "./cameras/vitals.ts";
@@ -34,7 +34,6 @@ import type {
   BusMethods,
   DecodeEvents,
   DecodeMethods,
-  Latency,
   MediaEvents,
   MediaMethods,
 } from "./process/protocol.ts";
@@ -47,9 +46,6 @@ type Bus = Child<BusMethods, BusEvents, BusOptions>;
 type Decode = Child<DecodeMethods, DecodeEvents, DecodeOptions>;
 
 const entryOf = (name: string): string => join(import.meta.dir, "children", `${name}.ts`);
-
-/** How long an offer waits for a camera that is about to be live: a group of pictures. */
-const LIVE_WAIT_MS = 2_000;
 
 /** Offers and camera descriptions are a few kilobytes; routes set tighter bounds of their own. */
 const REQUEST_BYTES_MAX = 256 << 10;
@@ -164,22 +160,10 @@ export class Hub implements HubForApi, AsyncDisposable {
     ];
   }
 
-  async offer(
-    camera: string,
-    sdp: string,
-    latency: Latency,
-  ): Promise<{ session: string; sdp: string }> {
-    const { at } = this.cameras.get(camera).state;
-    // A camera that comes back, or comes up, is worth a moment: the viewer would only ask again.
-    if (at === "connecting" || at === "reconnecting") {
-      await this.cameras.untilLive(camera, LIVE_WAIT_MS);
-    }
-    const { state } = this.cameras.get(camera);
-    if (state.at !== "live") {
-      const cause = "cause" in state ? ` ${state.cause.message}` : "";
-      throw new Fault("camera_not_live", `\`${camera}\` is ${state.at}.${cause}`);
-    }
-    return this.#media.call("offer", { camera, sdp, latency });
+  async offer(camera: string, offer: ViewerOffer): Promise<ViewerAnswer> {
+    const { enabled } = this.cameras.get(camera);
+    if (!enabled) throw new Fault("camera_not_live", `\`${camera}\` is stopped; start it first.`);
+    return this.#media.call("offer", { camera, ...offer });
   }
 
   async endViewer(camera: string, session: string): Promise<boolean> {
@@ -199,7 +183,7 @@ export class Hub implements HubForApi, AsyncDisposable {
         },
       },
       listeners: {
-        state: ({ camera, state }) => this.cameras.tell(camera, state),
+        state: ({ camera, stream, state }) => this.cameras.tell(camera, stream, state),
         stats: (stats) => {
           this.vitals.tellMedia(stats, monotonicMs());
           for (const camera of stats.feedsLost) this.#placement.feedLost(camera);

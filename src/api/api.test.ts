@@ -33,10 +33,10 @@ beforeEach(() => {
     version: "1.2.3",
     now: () => NOW,
     processes: () => [{ name: "media", up: true, pid: 7, restarts: 0 }],
-    offer: async (camera, sdp, latency) => {
+    offer: async (camera, { sdp, latency, stream }) => {
       if (sdp === "bug") throw new TypeError("x is undefined");
       if (camera !== "lobby") throw new Fault("camera_not_live", "not yet");
-      return { session: "s1", sdp: `answer ${latency}` };
+      return { session: "s1", sdp: `answer ${latency}`, stream };
     },
     endViewer: async (_camera, session) => session === "s1",
   };
@@ -80,9 +80,17 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
+    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
   };
-  const camera = { camera: "lobby", connects: 2, reconnects: 1, video, audio: null };
+  const main = {
+    puller: "native" as const,
+    transport: "tcp",
+    connects: 2,
+    reconnects: 1,
+    video,
+    audio: null,
+  };
+  const camera = { camera: "lobby", main, sub: null };
   const viewer = {
     session: "s1",
     camera: "lobby",
@@ -137,7 +145,12 @@ describe("cameras", () => {
     hub.vitals.tellMedia(mediaStats(3), 3_000);
     expect(await (await app.request("/api/v1/cameras/lobby")).json()).toMatchObject({
       video: { codec: "h264", width: 1920, height: 1080, fps: 25, bitrate_bps: 4_000_000 },
-      clock: { rtp_timestamp: 90_000, captured_at_unix_ms: NOW, source: "rtcp" },
+      clock: {
+        rtp_timestamp: 90_000,
+        captured_at_unix_ms: NOW,
+        source: "rtcp",
+        camera_offset_ms: -1.3,
+      },
       viewers: 1,
       counters: { packets: 1_200, lost_packets: 3, connects: 2 },
     });
@@ -145,7 +158,7 @@ describe("cameras", () => {
 
   test("why a camera is not live", async () => {
     hub.cameras.openAll();
-    hub.cameras.tell("lobby", {
+    hub.cameras.tell("lobby", "main", {
       at: "refused",
       since: NOW,
       cause: { code: "camera_unauthorized", message: "check `source`" },
@@ -164,7 +177,7 @@ describe("cameras", () => {
     const added = await app.request("/api/v1/cameras", json({ id: "gate", source: SECRET }));
     expect(added.status).toBe(201);
     expect(added.headers.get("location")).toBe("/api/v1/cameras/gate");
-    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "tcp" });
+    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "auto" });
     const post = (path: string) => app.request(`/api/v1/cameras/gate${path}`, { method: "POST" });
     expect(await (await post("/stop")).json()).toMatchObject({ enabled: false, state: "idle" });
     expect(await (await post("/start")).json()).toMatchObject({ enabled: true });
@@ -188,7 +201,8 @@ describe("cameras", () => {
     });
     expect(done).toEqual(["open gate", "open gate", "open gate"]);
     await expectProblem(await change("gate", { id: "x" }), 400, "request_invalid");
-    await expectProblem(await change("gate", { source: "http://x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { source: "x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { sub: "file:/x" }), 400, "request_invalid");
     await expectProblem(await change("lobby", { transport: "udp" }), 409, "camera_configured");
     await expectProblem(await change("nobody", {}), 404, "camera_unknown");
   });
@@ -204,7 +218,8 @@ describe("cameras", () => {
       "did you mean `source`",
     ],
     ["a bad name", json({ id: "a/b", source: SECRET }), 400, "request_invalid", "id: must be"],
-    ["not RTSP", json({ id: "a", source: "http://x" }), 400, "request_invalid", "rtsp://user"],
+    ["no address", json({ id: "a", source: "gopher://x" }), 400, "request_invalid", "rtsp://"],
+    ["a local file", json({ id: "a", source: "/etc/passwd" }), 400, "request_invalid", "file only"],
     ["one that exists", json({ id: "lobby", source: SECRET }), 409, "camera_exists", "lobby"],
     ["a huge body", json({ id: "a".repeat(1e5) }), 400, "request_invalid", "larger than"],
   ])("adding %s is refused in words", async (_name, init, status, code, words) => {

@@ -2,7 +2,7 @@
 import type { Cameras } from "../cameras/cameras.ts";
 import type { Vitals } from "../cameras/vitals.ts";
 import type { UnixMs } from "../core/units.ts";
-import type { Latency } from "../process/protocol.ts";
+import type { MediaMethods } from "../process/protocol.ts";
 
 /** One child process, as the API shows it. */
 export interface ProcessReport {
@@ -12,6 +12,11 @@ export interface ProcessReport {
   readonly pid: number | null;
   readonly restarts: number;
 }
+
+/** A viewer's wish. */
+export type ViewerOffer = Omit<MediaMethods["offer"]["takes"], "camera">;
+/** What the viewer gets. */
+export type ViewerAnswer = MediaMethods["offer"]["gives"];
 
 export interface Hub {
   readonly cameras: Cameras;
@@ -26,7 +31,7 @@ export interface Hub {
    * @throws Fault `camera_unknown`, `camera_not_live`, `offer_invalid`, `codec_mismatch`,
    * `limit_reached`, `process_down`
    */
-  offer(camera: string, sdp: string, latency: Latency): Promise<{ session: string; sdp: string }>;
+  offer(camera: string, offer: ViewerOffer): Promise<ViewerAnswer>;
   /** Ends a WHEP session. False when there is none of that name. */
   endViewer(camera: string, session: string): Promise<boolean>;
 }

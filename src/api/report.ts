@@ -1,12 +1,90 @@
 /** What the API says of a camera. */
 import { z } from "@hono/zod-openapi";
-import type { Camera } from "../cameras/cameras.ts";
+import type { Camera, Cameras } from "../cameras/cameras.ts";
 import type { Vitals } from "../cameras/vitals.ts";
+import type { Secret } from "../core/secret.ts";
 import type { UnixMs } from "../core/units.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import type { StreamName, TrackStats } from "../process/protocol.ts";
+import { sourceLabel } from "../source/source.ts";
+import type { CameraState } from "../stream/camera-state.ts";
 
 const time = z.iso.datetime({ precision: 3 });
 const count = z.int().min(0);
+
+const STATES = [
+  "idle",
+  "connecting",
+  "live",
+  "stalled",
+  "reconnecting",
+  "refused",
+  "ended",
+] as const satisfies readonly CameraState["at"][];
+
+const StreamReport = z.object({
+  source: z.string().openapi({ description: "The address, without its credentials." }),
+  puller: z
+    .enum(["native", "ffmpeg"])
+    .nullable()
+    .openapi({ description: "What fetches it now; `null` while nothing does." }),
+  transport_in_use: z
+    .string()
+    .nullable()
+    .openapi({ description: "`tcp` or `udp`, while it is pulled." }),
+  state: z.enum(STATES),
+  since: time,
+  cause: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .openapi({ description: "Why it is not live, and what to do." }),
+  attempt: count.openapi({ description: "Failed attempts since it was last live." }),
+  next_attempt_at: time.nullable(),
+  video: z
+    .object({
+      codec: z.string().openapi({ description: "`h264`, `h265` or `mjpeg`." }),
+      profile_level_id: z.string().openapi({ description: "Of H.264; else empty." }),
+      width: count,
+      height: count,
+      fps: z.number(),
+      bitrate_bps: z.number(),
+    })
+    .nullable()
+    .openapi({ description: "`null` until the first picture." }),
+  audio: z
+    .object({ codec: z.string(), clock_hz: count, channels: count })
+    .nullable()
+    .openapi({ description: "`null` when there is none." }),
+  clock: z
+    .object({
+      rtp_timestamp: count,
+      captured_at: time,
+      captured_at_unix_ms: z.number(),
+      source: z.enum(["rtcp", "arrival"]),
+      camera_offset_ms: z
+        .number()
+        .nullable()
+        .openapi({
+          description:
+            "How far the camera's clock is ahead of the hub's at arrival; minus the delay of the link " +
+            "when both are right. Beyond 10 s it is not believed. `null` without reports.",
+        }),
+    })
+    .nullable()
+    .openapi({
+      description:
+        "The camera's clock: this RTP timestamp (90 kHz) was captured then, by its RTCP sender reports or by arrival.",
+    }),
+  counters: z.object({
+    packets: count,
+    bytes: count,
+    frames: count,
+    keyframes: count,
+    damaged_frames: count,
+    lost_packets: count,
+    connects: count,
+  }),
+});
+type StreamReport = z.infer<typeof StreamReport>;
 
 export const CameraReport = z
   .object({
@@ -15,50 +93,17 @@ export const CameraReport = z
       description: "From the configuration file, or added by the API.",
     }),
     enabled: z.boolean().openapi({ description: "False after `stop`, until `start`." }),
-    source: z.string().openapi({ description: "The RTSP address, without its credentials." }),
-    transport: z.enum(["tcp", "udp"]),
-    state: z.enum(["idle", "connecting", "live", "stalled", "reconnecting", "refused", "ended"]),
-    since: time,
-    cause: z
-      .object({ code: z.string(), message: z.string() })
-      .nullable()
-      .openapi({ description: "Why the camera is not live, and what to do." }),
-    attempt: count.openapi({ description: "Failed attempts since it was last live." }),
-    next_attempt_at: time.nullable(),
-    video: z
-      .object({
-        codec: z.string().openapi({ description: "`h264`, `h265` or `mjpeg`." }),
-        profile_level_id: z.string(),
-        width: count,
-        height: count,
-        fps: z.number(),
-        bitrate_bps: z.number(),
-      })
-      .nullable()
-      .openapi({ description: "`null` until the first picture." }),
-    clock: z
-      .object({
-        rtp_timestamp: count,
-        captured_at: time,
-        captured_at_unix_ms: z.number(),
-        source: z.enum(["rtcp", "arrival"]),
-      })
-      .nullable()
-      .openapi({
-        description:
-          "The camera's clock: this RTP timestamp (90 kHz) was captured then, by its RTCP sender reports or by arrival.",
-      }),
+    transport: z.enum(["auto", "tcp", "udp"]),
+    on_demand: z.boolean(),
+    linger_s: z.number(),
+    preload: z.boolean(),
+    shared_with: z.array(z.string()).openapi({
+      description: "Cameras of the same source, which share its one connection.",
+    }),
+    ...StreamReport.shape,
+    sub: StreamReport.nullable().openapi({ description: "The smaller stream, if there is one." }),
     viewers: count,
     subscribers: count.openapi({ description: "Of the frame bus." }),
-    counters: z.object({
-      packets: count,
-      bytes: count,
-      frames: count,
-      keyframes: count,
-      damaged_frames: count,
-      lost_packets: count,
-      connects: count,
-    }),
     decode: z
       .object({
         device: z.string(),
@@ -80,63 +125,83 @@ function rfc3339(unixMs: UnixMs): string {
   return new Date(unixMs).toISOString();
 }
 
-export function reportOf(camera: Camera, vitals: Vitals): CameraReport {
-  const { state } = camera;
-  const failing = "cause" in state ? state : null;
-  const topics = vitals.topicsOf(camera.id);
+export function reportOf(camera: Camera, cameras: Cameras, vitals: Vitals): CameraReport {
+  const { id, origin, enabled, config, state, sub } = camera;
+  const topics = vitals.topicsOf(id);
   return {
-    id: camera.id,
-    origin: camera.origin,
-    enabled: camera.enabled,
-    source: parseAddress(camera.config.source.reveal()).requestUri,
-    transport: camera.config.transport,
-    state: state.at,
-    since: rfc3339(state.since),
-    cause: failing?.cause ?? null,
-    attempt: failing?.attempt ?? 0,
-    next_attempt_at: failing ? rfc3339(failing.nextAttempt) : null,
-    viewers: vitals.viewersOf(camera.id).length,
+    id,
+    origin,
+    enabled,
+    transport: config.transport,
+    on_demand: config.on_demand,
+    linger_s: config.linger_s,
+    preload: config.preload,
+    shared_with: cameras.sharing(camera),
+    ...streamReport(id, "main", config.source, state, vitals),
+    sub: config.sub && sub && streamReport(id, "sub", config.sub, sub, vitals),
+    viewers: vitals.viewersOf(id).length,
     subscribers: topics.reduce((sum, { subscribers }) => sum + subscribers, 0),
-    ...streamReport(camera.id, vitals),
-    decode: decodeReport(camera.id, vitals),
+    decode: decodeReport(id, vitals),
   };
 }
 
 function streamReport(
   id: string,
+  name: StreamName,
+  source: Secret,
+  state: CameraState,
   vitals: Vitals,
-): Pick<CameraReport, "video" | "clock" | "counters"> {
-  const { stats: camera, rates } = vitals.camera(id) ?? { stats: null, rates: null };
-  const stats = camera?.video ?? null;
-  const video =
-    stats && rates && stats.width > 0
-      ? {
-          codec: stats.codec,
-          profile_level_id: stats.profileLevelId,
-          width: stats.width,
-          height: stats.height,
-          fps: round(rates.framesPerSecond, 1),
-          bitrate_bps: Math.round(rates.bitsPerSecond),
-        }
-      : null;
-  const clock = stats?.clock
-    ? {
-        rtp_timestamp: stats.clock.timestamp,
-        captured_at: rfc3339(stats.clock.captured),
-        captured_at_unix_ms: round(stats.clock.captured, 3),
-        source: stats.clock.source,
-      }
-    : null;
-  const counters = {
-    packets: stats?.packets ?? 0,
-    bytes: stats?.bytes ?? 0,
-    frames: stats?.units ?? 0,
-    keyframes: stats?.keyframes ?? 0,
-    damaged_frames: stats?.damagedUnits ?? 0,
-    lost_packets: stats?.lost ?? 0,
-    connects: camera?.connects ?? 0,
+): StreamReport {
+  const { stats, rates } = vitals.stream(id, name) ?? { stats: null, rates: null };
+  const failing = "cause" in state ? state : null;
+  const { video = null, audio = null, connects = 0 } = stats ?? {};
+  return {
+    source: sourceLabel(source.reveal()),
+    puller: stats?.puller ?? null,
+    transport_in_use: stats?.transport ?? null,
+    state: state.at,
+    since: rfc3339(state.since),
+    cause: failing?.cause ?? null,
+    attempt: failing?.attempt ?? 0,
+    next_attempt_at: failing ? rfc3339(failing.nextAttempt) : null,
+    video:
+      video && rates && video.width > 0
+        ? {
+            codec: video.codec,
+            profile_level_id: video.profileLevelId,
+            width: video.width,
+            height: video.height,
+            fps: round(rates.framesPerSecond, 1),
+            bitrate_bps: Math.round(rates.bitsPerSecond),
+          }
+        : null,
+    audio: audio && { codec: audio.codec, clock_hz: audio.clockHz, channels: audio.channels },
+    clock: clockReport(video),
+    counters: { ...countersOf(video), connects },
   };
-  return { video, clock, counters };
+}
+
+function clockReport(video: TrackStats | null): StreamReport["clock"] {
+  const clock = video?.clock;
+  if (!clock) return null;
+  return {
+    rtp_timestamp: clock.timestamp,
+    captured_at: rfc3339(clock.captured),
+    captured_at_unix_ms: round(clock.captured, 3),
+    source: clock.source,
+    camera_offset_ms: clock.cameraOffsetMs === null ? null : round(clock.cameraOffsetMs, 1),
+  };
+}
+
+function countersOf(video: TrackStats | null): Omit<StreamReport["counters"], "connects"> {
+  return {
+    packets: video?.packets ?? 0,
+    bytes: video?.bytes ?? 0,
+    frames: video?.units ?? 0,
+    keyframes: video?.keyframes ?? 0,
+    damaged_frames: video?.damagedUnits ?? 0,
+    lost_packets: video?.lost ?? 0,
+  };
 }
 
 function decodeReport(id: string, vitals: Vitals): CameraReport["decode"] {

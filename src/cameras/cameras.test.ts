@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "../config/load.ts";
+import type { CameraSpec } from "../process/protocol.ts";
 import { Cameras } from "./cameras.ts";
 import { CameraStore } from "./store.ts";
 
@@ -11,8 +12,8 @@ const configured = parseConfig('cameras: { lobby: { source: "rtsp://h/1" } }', "
 function open(store: CameraStore): { cameras: Cameras; done: string[] } {
   const done: string[] = [];
   const actions = {
-    open: ({ id, source }: { id: string; source: string }) => done.push(`open ${id} ${source}`),
-    close: (id: string) => done.push(`close ${id}`),
+    open: ({ id, main }: CameraSpec) => void done.push(`open ${id} ${main.source}`),
+    close: (id: string) => void done.push(`close ${id}`),
   };
   return { cameras: new Cameras(configured, store, actions, () => 1), done };
 }
@@ -54,16 +55,16 @@ test("numbered cameras are listed as people count", () => {
 test("states of stopped and unknown cameras come too late", () => {
   using store = new CameraStore(":memory:");
   const { cameras } = open(store);
-  cameras.tell("nobody", { at: "live", since: 5 });
+  cameras.tell("nobody", "main", { at: "live", since: 5 });
   cameras.stop("lobby");
-  cameras.tell("lobby", { at: "live", since: 5 });
+  cameras.tell("lobby", "main", { at: "live", since: 5 });
   expect(cameras.get("lobby").state.at).toBe("idle");
 });
 
 test("without the media process every camera that should run is reconnecting", () => {
   using store = new CameraStore(":memory:");
   const { cameras } = open(store);
-  cameras.tell("lobby", { at: "live", since: 5 });
+  cameras.tell("lobby", "main", { at: "live", since: 5 });
   cameras.lostAll();
   expect(cameras.get("lobby").state).toMatchObject({
     at: "reconnecting",

@@ -7,7 +7,9 @@ import * as z from "zod";
 import { problemsOf } from "../config/load.ts";
 import { CameraConfig, CameraName } from "../config/schema.ts";
 import { Fault } from "../core/fault.ts";
-import type { CameraSpec } from "../process/protocol.ts";
+import type { Secret } from "../core/secret.ts";
+import type { CameraSpec, StreamName, UpstreamSpec } from "../process/protocol.ts";
+import { refuseLocal } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { CameraStore } from "./store.ts";
 
@@ -17,10 +19,17 @@ const CAMERAS_MAX = 5_000;
 /** What the API takes to add a camera. */
 const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
 /** What the API takes to change one: any of its settings, without their defaults. */
+const { source, sub, transport, puller, tls, on_demand, linger_s, preload } = CameraConfig.shape;
 const ChangedCamera = z
   .strictObject({
-    source: CameraConfig.shape.source,
-    transport: CameraConfig.shape.transport.unwrap(),
+    source,
+    sub: sub.unwrap(),
+    transport: transport.unwrap(),
+    puller: puller.unwrap(),
+    tls: tls.unwrap(),
+    on_demand: on_demand.unwrap(),
+    linger_s: linger_s.unwrap(),
+    preload: preload.unwrap(),
   })
   .partial();
 
@@ -33,6 +42,8 @@ export interface Camera {
   /** False after `stop`, until `start`. */
   readonly enabled: boolean;
   readonly state: CameraState;
+  /** Of its smaller stream; `null` when it has none. */
+  readonly sub: CameraState | null;
 }
 
 /** What the registry has done when a camera should run or should not. */
@@ -46,8 +57,6 @@ export class Cameras {
   readonly #store: CameraStore;
   readonly #actions: CameraActions;
   readonly #now: () => number;
-  /** Who waits for a camera to go live. */
-  readonly #waiting = new Map<string, Set<() => void>>();
 
   /**
    * Configured cameras win over stored ones of the same name.
@@ -66,7 +75,7 @@ export class Cameras {
     const stopped = store.stopped();
     const keep = (id: string, origin: Camera["origin"], config: CameraConfig): void => {
       const enabled = !stopped.has(id);
-      this.#cameras.set(id, { id, origin, config, enabled, state: this.#idle() });
+      this.#cameras.set(id, { id, origin, config, enabled, ...this.#idle(config) });
     };
     for (const { id, config } of store.cameras()) {
       keep(id, "api", CameraConfig.parse(JSON.parse(config)));
@@ -96,6 +105,8 @@ export class Cameras {
    */
   add(body: unknown): Camera {
     const { id, ...config } = checked(NewCamera, body);
+    refuseLocal(config.source.reveal());
+    if (config.sub) refuseLocal(config.sub.reveal());
     if (this.#cameras.has(id)) {
       throw new Fault("camera_exists", `There is a camera \`${id}\` already; remove it first.`);
     }
@@ -103,7 +114,7 @@ export class Cameras {
       throw new Fault("limit_reached", `A hub has at most ${CAMERAS_MAX} cameras.`);
     }
     this.#keep(id, config);
-    const camera: Camera = { id, origin: "api", config, enabled: true, state: this.#idle() };
+    const camera: Camera = { id, origin: "api", config, enabled: true, ...this.#idle(config) };
     this.#cameras.set(id, camera);
     this.#actions.open(specOf(camera));
     return camera;
@@ -117,13 +128,14 @@ export class Cameras {
    */
   change(id: string, body: unknown): Camera {
     const camera = this.#own(id);
-    const { source, transport } = checked(ChangedCamera, body);
-    const config = {
-      source: source ?? camera.config.source,
-      transport: transport ?? camera.config.transport,
-    };
+    const changes = checked(ChangedCamera, body);
+    const given = Object.entries(changes).filter(([, value]) => value !== undefined);
+    for (const changed of [changes.source, changes.sub]) {
+      if (changed) refuseLocal(changed.reveal());
+    }
+    const config: CameraConfig = { ...camera.config, ...Object.fromEntries(given) };
     this.#keep(id, config);
-    const changed = this.#change(camera, { config, state: this.#idle() });
+    const changed = this.#change(camera, { config, ...this.#idle(config) });
     if (changed.enabled) this.#actions.open(specOf(changed));
     return changed;
   }
@@ -152,7 +164,7 @@ export class Cameras {
     if (!camera.enabled) return camera;
     this.#store.setStopped(id, true);
     this.#actions.close(id);
-    return this.#change(camera, { enabled: false, state: this.#idle() });
+    return this.#change(camera, { enabled: false, ...this.#idle(camera.config) });
   }
 
   /** The media process is new: it has to be told of every camera that should run. */
@@ -168,36 +180,31 @@ export class Cameras {
     for (const camera of this.#cameras.values()) {
       if (!camera.enabled) continue;
       const now = this.#now();
-      const state = {
+      const lost = {
         at: "reconnecting",
         since: now,
         cause,
         attempt: 0,
         nextAttempt: now,
       } as const;
-      this.#change(camera, { state });
+      this.#change(camera, { state: lost, sub: camera.sub && lost });
     }
   }
 
   /** A camera's pull tells its state; one of a camera that is gone or stopped is too late. */
-  tell(id: string, state: CameraState): void {
+  tell(id: string, stream: StreamName, state: CameraState): void {
     const camera = this.#cameras.get(id);
     if (!camera?.enabled) return;
-    this.#change(camera, { state });
-    if (state.at !== "live") return;
-    for (const wake of this.#waiting.get(id) ?? []) wake();
-    this.#waiting.delete(id);
+    this.#change(camera, stream === "main" ? { state } : { sub: state });
   }
 
-  /** Resolves when the camera goes live, or the time is over. */
-  async untilLive(id: string, timeoutMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const waiting = this.#waiting.get(id) ?? new Set();
-    this.#waiting.set(id, waiting.add(resolve));
-    const timer = setTimeout(resolve, timeoutMs);
-    await promise;
-    clearTimeout(timer);
-    waiting.delete(resolve);
+  /** Other cameras that have the source of this one, and so its connection. */
+  sharing({ id, config }: Camera): string[] {
+    const source = config.source.reveal();
+    return this.list()
+      .filter((other) => other.id !== id && other.enabled)
+      .filter((other) => other.config.source.reveal() === source)
+      .map((other) => other.id);
   }
 
   /** A camera that the API may change. */
@@ -209,7 +216,8 @@ export class Cameras {
   }
 
   #keep(id: string, config: CameraConfig): void {
-    const stored = { ...config, source: config.source.reveal() };
+    const { source, sub } = config;
+    const stored = { ...config, source: source.reveal(), sub: sub?.reveal() ?? null };
     this.#store.put({ id, config: JSON.stringify(stored) });
   }
 
@@ -219,13 +227,29 @@ export class Cameras {
     return changed;
   }
 
-  #idle(): CameraState {
-    return { at: "idle", since: this.#now() };
+  #idle({ sub }: CameraConfig): Pick<Camera, "state" | "sub"> {
+    const idle = { at: "idle", since: this.#now() } as const;
+    return { state: idle, sub: sub && idle };
   }
 }
 
 function specOf({ id, config }: Camera): CameraSpec {
-  return { id, source: config.source.reveal(), transport: config.transport };
+  const { transport, puller, tls } = config;
+  const upstream = (source: Secret): UpstreamSpec => {
+    return { source: source.reveal(), transport, puller, tls };
+  };
+  return {
+    id,
+    main: upstream(config.source),
+    sub: config.sub && upstream(config.sub),
+    kept: keptOf(config),
+    lingerMs: config.linger_s * 1_000,
+  };
+}
+
+function keptOf({ on_demand, preload }: CameraConfig): StreamName[] {
+  if (preload) return ["main", "sub"];
+  return on_demand ? [] : ["main"];
 }
 
 /** `camera-2` before `camera-10`. */

@@ -13,14 +13,22 @@ import type {
   EgressStats,
   MediaStats,
   ProcessStats,
+  StreamName,
+  StreamStats,
   ViewerStats,
 } from "../process/protocol.ts";
 
 /** Rates are taken over the last few seconds: a frame more or less in one second is no news. */
 const SAMPLES_MAX = 4;
 
-/** Figures of one camera's video over the last seconds. */
-export interface CameraRates {
+/** What is known of one stream of a camera. */
+export interface StreamVitals {
+  readonly stats: StreamStats;
+  readonly rates: VideoRates;
+}
+
+/** Figures of one video over the last seconds. */
+interface VideoRates {
   readonly framesPerSecond: number;
   readonly bitsPerSecond: number;
 }
@@ -30,7 +38,7 @@ interface Sample {
   readonly stats: CameraStats;
 }
 
-const STILL: CameraRates = { framesPerSecond: 0, bitsPerSecond: 0 };
+const STILL: VideoRates = { framesPerSecond: 0, bitsPerSecond: 0 };
 
 export class Vitals {
   /** By process name. */
@@ -82,13 +90,15 @@ export class Vitals {
     this.egress = null;
   }
 
-  /** `null` while the camera is not pulled. */
-  camera(id: string): { readonly stats: CameraStats; readonly rates: CameraRates } | null {
-    const samples = this.#cameras.get(id);
-    const newest = samples?.at(-1);
-    const oldest = samples?.[0];
-    if (!newest || !oldest) return null;
-    return { stats: newest.stats, rates: ratesBetween(oldest, newest) };
+  /** `null` while the stream is not known to the media process. */
+  stream(id: string, name: StreamName): StreamVitals | null {
+    const samples = this.#cameras.get(id) ?? [];
+    const newest = samples.at(-1);
+    const oldest = samples[0];
+    const stats = newest?.stats[name];
+    const before = oldest?.stats[name];
+    if (!newest || !oldest || !stats || !before) return null;
+    return { stats, rates: ratesBetween(before, stats, newest.at - oldest.at) };
   }
   viewersOf(id: string): readonly ViewerStats[] {
     return this.viewers.filter(({ camera }) => camera === id);
@@ -107,9 +117,9 @@ export class Vitals {
   }
 }
 
-function ratesBetween(a: Sample, b: Sample): CameraRates {
-  const seconds = (b.at - a.at) / 1000;
-  const [from, to] = [a.stats.video, b.stats.video];
+function ratesBetween(a: StreamStats, b: StreamStats, ms: Millis): VideoRates {
+  const seconds = ms / 1000;
+  const [from, to] = [a.video, b.video];
   if (seconds <= 0 || !from || !to || to.units < from.units) return STILL;
   return {
     framesPerSecond: (to.units - from.units) / seconds,

@@ -6,23 +6,22 @@
  */
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { Pull } from "../ingest/ingest.ts";
-import { monotonicMs } from "../native/clock.ts";
+import { avPuller } from "../ingest/av-session.ts";
+import type { UpstreamOptions } from "../ingest/upstream.ts";
+import { Upstreams } from "../ingest/upstreams.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
 import type {
   CameraSpec,
-  CameraStats,
   MediaEvents,
   MediaMethods,
   ProcessStats,
-  TrackStats,
+  StreamName,
+  UpstreamSpec,
 } from "../process/protocol.ts";
-import { profileLevelIdOf } from "../rtp/sps.ts";
 import { Sfu } from "../sfu/sfu.ts";
-import { Stream } from "../stream/stream.ts";
-import type { Track } from "../stream/track.ts";
-import { UnitFeed } from "../stream/unit-feed.ts";
+import type { CameraState } from "../stream/camera-state.ts";
 import type { Log } from "../telemetry/log.ts";
+import { Camera } from "./camera.ts";
 
 export interface MediaOptions extends ChildBasics {
   readonly webrtc: {
@@ -32,20 +31,17 @@ export interface MediaOptions extends ChildBasics {
   };
 }
 
-/** One camera: its pull, its stream, and the decode process that is fed, if any. */
-interface Camera {
-  readonly id: string;
-  readonly stream: Stream;
-  readonly pull: Pull;
-  feed: UnitFeed | null;
-}
+/** How long an offer waits for a stream that is about to be live: a group of pictures. */
+const LIVE_WAIT_MS = 2_000;
+/** The same when the pull starts with the offer: cameras that start an encoder for it take seconds. */
+const START_WAIT_MS = 4_500;
 
 class Media implements Part<MediaMethods> {
   readonly handlers = {
     openCamera: (spec: CameraSpec) =>
       this.#inTurn(spec.id, async () => {
         await this.#close(spec.id);
-        this.#open(spec);
+        await this.#open(spec);
         return null;
       }),
     closeCamera: ({ camera }: { camera: string }) =>
@@ -53,13 +49,12 @@ class Media implements Part<MediaMethods> {
         await this.#close(camera);
         return null;
       }),
-    offer: ({ camera, sdp, latency }: MediaMethods["offer"]["takes"]) =>
-      this.#sfu.offer({ camera, video: this.#video(camera), sdp, latency }),
+    offer: (wish: MediaMethods["offer"]["takes"]) => this.#offer(wish),
     endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
       found: this.#cameras.has(camera) && this.#sfu.end(session),
     }),
     feed: async ({ camera, socket }: MediaMethods["feed"]["takes"]) => {
-      await this.#feed(this.#get(camera), socket);
+      await this.#get(camera).feed(socket);
       return null;
     },
   };
@@ -67,11 +62,10 @@ class Media implements Part<MediaMethods> {
   readonly #sfu: Sfu;
   readonly #tell: Tell<MediaEvents>;
   readonly #log: Log;
+  readonly #upstreams = new Upstreams();
   readonly #cameras = new Map<string, Camera>();
   /** Openings and closings under way, by camera: a camera is taken leave of before it is pulled anew. */
   readonly #turns = new Map<string, Promise<null>>();
-  /** Of pulls that are closed. */
-  #pastBugs = 0;
   /** Cameras whose feed broke since the last statistics. */
   readonly #feedsLost = new Set<string>();
 
@@ -85,19 +79,19 @@ class Media implements Part<MediaMethods> {
     const { viewers, bugs, ...egress } = this.#sfu.stats();
     const feedsLost = [...this.#feedsLost];
     this.#feedsLost.clear();
-    const cameras = [...this.#cameras.values()];
     this.#tell("stats", {
       process,
-      cameras: cameras.map(statsOf),
+      cameras: [...this.#cameras.values()].map((camera) => camera.stats()),
       viewers,
       egress,
-      bugs: cameras.reduce((sum, { pull }) => sum + pull.counters.bugs, bugs + this.#pastBugs),
+      bugs: bugs + this.#upstreams.bugs,
       feedsLost,
     });
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#cameras.keys()].map((camera) => this.#close(camera)));
+    await this.#upstreams[Symbol.asyncDispose]();
     await this.#sfu.close();
   }
 
@@ -120,104 +114,77 @@ class Media implements Part<MediaMethods> {
     throw new Fault("camera_not_live", `\`${id}\` is not pulled at present.`);
   }
 
-  #video(id: string): Track {
-    const { video } = this.#get(id).stream;
-    if (video) return video;
-    throw new Fault("camera_not_live", `\`${id}\` has not sent any video yet.`);
+  async #open(spec: CameraSpec): Promise<void> {
+    const { id } = spec;
+    const join = (stream: UpstreamSpec) => this.#upstreams.join(this.#pullOptions(id, stream));
+    const main = await join(spec.main);
+    const sub = spec.sub && (await join(spec.sub));
+    const events = {
+      state: (stream: StreamName, state: CameraState) =>
+        this.#tell("state", { camera: id, stream, state }),
+      feedLost: () => void this.#feedsLost.add(id),
+    };
+    this.#cameras.set(id, new Camera(spec, { main, sub }, events));
   }
 
-  #open({ id, source, transport }: CameraSpec): void {
-    const stream = new Stream();
-    const pull = new Pull({
-      camera: id,
-      source: new Secret(source),
-      transport,
-      stream,
-      onState: (state) => this.#tell("state", { camera: id, state }),
-      random: Math.random,
-      log: this.#log,
-    });
-    this.#cameras.set(id, { id, stream, pull, feed: null });
-    pull.start();
+  #pullOptions(camera: string, { source, ...settings }: UpstreamSpec): UpstreamOptions {
+    const log = this.#log;
+    const ffmpeg = avPuller(settings);
+    return { camera, source: new Secret(source), ...settings, ffmpeg, random: Math.random, log };
   }
 
   async #close(id: string): Promise<void> {
     const camera = this.#cameras.get(id);
     if (!camera) return;
     this.#cameras.delete(id);
-    this.#pastBugs += camera.pull.counters.bugs;
     this.#sfu.endCamera(id);
     // Workers may go on waiting for a camera that is opened again.
-    if (camera.feed) this.#feedsLost.add(id);
-    setFeed(camera, null);
-    await camera.pull.close();
+    if (camera.isFed) this.#feedsLost.add(id);
+    camera[Symbol.dispose]();
+    const upstreams = [camera.main, camera.sub].filter((upstream) => upstream !== null);
+    await Promise.all(upstreams.map((upstream) => this.#upstreams.leave(upstream)));
   }
 
-  async #feed(camera: Camera, socket: string | null): Promise<void> {
-    setFeed(camera, null);
-    if (socket === null) return;
-    const gone = (): void => void this.#feedsLost.add(camera.id);
-    const { video } = camera.stream;
-    // Nothing to feed yet: it is asked for again.
-    if (!video) {
-      gone();
-      return;
+  async #offer(wish: MediaMethods["offer"]["takes"]): Promise<MediaMethods["offer"]["gives"]> {
+    const camera = this.#get(wish.camera);
+    const { main, sub } = camera;
+    if (wish.stream === "main" || sub === null) return this.#answer(wish, camera, "main");
+    try {
+      return await this.#answer(wish, camera, "sub");
+    } catch (error) {
+      // A picture that is larger than asked for is better than none.
+      const mainLives = main.state.at === "live" && sub.state.at !== "live";
+      if (mainLives) return this.#answer(wish, camera, "main");
+      throw error;
     }
-    const tracks = [{ ...video.format, parameterSets: video.parameterSets }];
-    const feed = await UnitFeed.open({ socket, camera: camera.id, tracks, gone });
-    // The camera may have been closed, or fed by a later call, while this one connected.
-    if (this.#cameras.get(camera.id) !== camera) {
-      feed.close();
-      return;
+  }
+
+  /** Answers with this stream, once it lives; holds it while the session lasts. */
+  async #answer(
+    { camera: id, sdp, latency }: MediaMethods["offer"]["takes"],
+    camera: Camera,
+    stream: StreamName,
+  ): Promise<MediaMethods["offer"]["gives"]> {
+    const upstream = camera[stream];
+    if (upstream === null) throw new Fault("internal", `${id} has no ${stream} stream`);
+    const release = camera.hold(upstream);
+    try {
+      const starts = upstream.state.at === "idle" || upstream.state.at === "connecting";
+      const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
+      const { video } = upstream.stream;
+      if (!live || video === null) throw notLive(id, upstream.state);
+      const answer = this.#sfu.offer({ camera: id, video, sdp, latency, ended: release });
+      return { ...answer, stream };
+    } catch (error) {
+      release();
+      throw error;
     }
-    setFeed(camera, feed);
-    // Another track by now: this one ended, unheard.
-    if (camera.stream.video !== video) feed.ended();
-    else feed.follow({ video, audio: null }, monotonicMs());
   }
 }
 
-function setFeed(camera: Camera, feed: UnitFeed | null): void {
-  camera.feed?.close();
-  camera.feed = feed;
-}
-
-function statsOf({ id, stream, pull }: Camera): CameraStats {
-  const { connects, reconnects } = pull.counters;
-  const { video, audio } = stream;
-  return {
-    camera: id,
-    connects,
-    reconnects,
-    video: video && trackStats(video),
-    audio: audio && trackStats(audio),
-  };
-}
-
-function trackStats(track: Track): TrackStats {
-  const { format, counters, clock, ring, picture, newestTimestamp } = track;
-  const { codec, clockHz, channels } = format;
-  const { packets, bytes, units, keyframes, damagedUnits, late, malformed } = counters;
-  return {
-    codec,
-    clockHz,
-    channels,
-    packets,
-    bytes,
-    units,
-    keyframes,
-    damagedUnits,
-    lost: track.lost,
-    late,
-    malformed,
-    ringBytes: ring.bytes.length,
-    width: picture?.width ?? 0,
-    height: picture?.height ?? 0,
-    profileLevelId: codec === "h264" ? profileLevelIdOf(track.parameterSets[0]) : "",
-    clock: clock.known
-      ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
-      : null,
-  };
+function notLive(camera: string, state: CameraState): Fault {
+  const cause = "cause" in state ? ` ${state.cause.message}` : "";
+  return new Fault("camera_not_live", `\`${camera}\` is ${state.at}.${cause}`);
 }
 
 /** Opens the media port; pulls nothing until it is told to. */

@@ -7,7 +7,7 @@
 import * as z from "zod";
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import { checkSource } from "../source/source.ts";
 
 /** Names stand in URLs, topics and file names. */
 const CAMERA_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
@@ -19,26 +19,90 @@ export const CameraName = z
   .string()
   .regex(CAMERA_NAME, "must be 1 to 63 letters, digits, - or _, and start with a letter or digit");
 
+const Source = z
+  .string()
+  .superRefine((value, context) => {
+    try {
+      checkSource(value);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+    }
+  })
+  .transform((value) => new Secret(value));
+
 export const CameraConfig = z.strictObject({
-  source: z
-    .string()
-    .superRefine((value, context) => {
-      try {
-        parseAddress(value);
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        context.addIssue({ code: "custom", message: error.message });
-      }
-    })
-    .transform((value) => new Secret(value))
+  source: Source.meta({
+    description:
+      "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`; " +
+      "also `rtsps:`, `rtmp:`, `http:` and `https:` (HLS, FLV, MPEG-TS, MJPEG), `srt:`, `tcp:`, `udp:`, " +
+      "`rtp:`, `/dev/video0`, or a file, which is played in a loop (`file:/clip.mp4`; `#once` behind it ends it). " +
+      "Write `@ : / # %` in a password as `%40 %3A %2F %23 %25`. Never shown or logged. Cameras of " +
+      "the same source share one connection.",
+  }),
+  sub: Source.nullable()
+    .default(null)
     .meta({
       description:
-        "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`. " +
-        "Write `@ : / # %` in a password as `%40 %3A %2F %23 %25`. Never shown or logged.",
+        "The camera's second, smaller stream. Workers on the frame bus and the tiles of the dashboard " +
+        "get it instead of the large one; it is pulled while somebody wants it.",
     }),
-  transport: z.enum(["tcp", "udp"]).default("tcp").meta({
+  transport: z
+    .enum(["auto", "tcp", "udp"])
+    .default("auto")
+    .meta({
+      description:
+        "How packets travel. `tcp` loses nothing and passes firewalls; `udp` is for cameras that " +
+        "cannot do otherwise. `auto` is TCP, and UDP where the camera refuses TCP.",
+    }),
+  puller: z
+    .enum(["auto", "native", "ffmpeg"])
+    .default("auto")
+    .meta({
+      description:
+        "What fetches the source. `native` is the hub's own RTSP client, `ffmpeg` a process of its own " +
+        "with FFmpeg's libraries, which reads nearly everything and adds a picture's time at most. " +
+        "`auto` is native for RTSP, and ffmpeg for all else and for what the native one cannot do.",
+    }),
+  tls: z
+    .strictObject({
+      verify: z
+        .boolean()
+        .default(true)
+        .meta({
+          description:
+            "Refuse certificates that no known authority signed. Cameras mostly sign their own: give " +
+            "its `fingerprint`, or accept any with `false`.",
+        }),
+      fingerprint: z
+        .string()
+        .regex(
+          /^[0-9a-f]{2}(:?[0-9a-f]{2}){31}$/i,
+          "must be a SHA-256 fingerprint: 32 bytes in hex",
+        )
+        .nullable()
+        .default(null)
+        .meta({
+          description: "SHA-256 of the one certificate to accept, as `./onepull probe` prints it.",
+        }),
+    })
+    .prefault({})
+    .meta({ description: "For `rtsps://` sources." }),
+  on_demand: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        "Pull the camera only while somebody wants it. Spares its network and its battery; the first " +
+        "viewer waits for the camera to start.",
+    }),
+  linger_s: z.number().min(0).max(3_600).default(10).meta({
     description:
-      "How packets travel. `tcp` loses nothing and passes firewalls; `udp` is for cameras that cannot do otherwise.",
+      "Seconds that a stream is pulled on after its last consumer, for the one that comes back.",
+  }),
+  preload: z.boolean().default(false).meta({
+    description:
+      "Keep `source` and `sub` both pulled though nobody wants them, whatever `on_demand` says.",
   }),
 });
 export type CameraConfig = z.infer<typeof CameraConfig>;

@@ -6,7 +6,7 @@
  */
 import { Fault, type FaultCode, faultOf } from "../core/fault.ts";
 import { AvError } from "../native/av-demux.ts";
-import type { AvSource } from "./av-source.ts";
+import type { AvSource } from "../source/av-source.ts";
 
 /** libav's tags: four bytes of text, the last first, negative (libavutil/error.h). */
 function tag(text: string): number {

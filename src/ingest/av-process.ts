@@ -10,6 +10,7 @@ import { writeSync } from "node:fs";
 import { type FaultCode, faultOf } from "../core/fault.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { TrackFormat } from "../rtp/track-format.ts";
+import { type AvSourceSettings, avSource } from "../source/av-source.ts";
 import type { Unit } from "../stream/sinks.ts";
 import {
   helloMessage,
@@ -18,7 +19,6 @@ import {
   writeUnitHead,
 } from "../stream/unit-wire.ts";
 import { type AvReceiver, type AvUnit, readSource } from "./av-reader.ts";
-import { type AvSourceSettings, avSource } from "./av-source.ts";
 
 const STDOUT = 1;
 /** A keyframe of 4 Mbps fits; grows for larger ones. */

@@ -8,9 +8,9 @@ import type { Millis, RtpTicks } from "../core/units.ts";
 import { AvInput, type AvPacket, type AvTrack } from "../native/av-demux.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { TrackFormat } from "../rtp/track-format.ts";
+import type { AvSource } from "../source/av-source.ts";
 import type { TrackKind } from "../stream/unit-wire.ts";
 import { avFault } from "./av-fault.ts";
-import type { AvSource } from "./av-source.ts";
 import { AvTrackReader, formatOf } from "./av-track.ts";
 import { Pacer } from "./pacer.ts";
 

@@ -12,11 +12,11 @@ import type { Subprocess } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
+import { avSource, isLocalFile } from "../source/av-source.ts";
 import type { Unit } from "../stream/sinks.ts";
 import type { Track } from "../stream/track.ts";
 import { type TrackKind, UnitReader } from "../stream/unit-wire.ts";
 import type { AvOrder, AvReport } from "./av-process.ts";
-import { avSource, isLocalFile } from "./av-source.ts";
 import type { OpenSession, PullSession, SessionContext, SessionEnd } from "./puller.ts";
 import { MediaWatch } from "./watch.ts";
 

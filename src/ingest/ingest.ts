@@ -155,6 +155,7 @@ export class Pull implements AsyncDisposable {
     const gate = this.#options.gate ?? PROCESS_GATE;
     try {
       using turn = await gate.enter(this.#stop.signal);
+      this.#stop.signal.throwIfAborted();
       return await this.#pull(() => turn[Symbol.dispose]());
     } catch (error) {
       return { kind: "failed", fault: faultOf(error) };

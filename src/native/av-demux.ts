@@ -40,6 +40,7 @@ import {
 } from "node-av/lib";
 import { assert, Fault } from "../core/fault.ts";
 import type { Codec } from "../rtp/track-format.ts";
+import type { AvInputOptions } from "../source/av-source.ts";
 
 /** libav's identifiers of the codecs that tracks can have. */
 const CODECS: ReadonlyMap<number, Codec> = new Map<number, Codec>([
@@ -62,21 +63,6 @@ const TO_ANNEX_B: ReadonlyMap<Codec, string> = new Map([
 
 /** What libav wrote last before it gave up; more than this repeats itself. */
 const LINES_MAX = 20;
-
-/** What to open, and how. */
-export interface AvInputOptions {
-  /** As libav takes it; holds credentials. */
-  readonly url: string;
-  /** The demuxer's name, `null` to find out from the contents. */
-  readonly format: string | null;
-  /** Of libav's protocols and demuxers, by their names. */
-  readonly options: Readonly<Record<string, string>>;
-  /**
-   * Demuxers whose packets are whole units by themselves: libav's parsers, which wait for the start
-   * of the next unit, are left out.
-   */
-  readonly wholeUnits: readonly string[];
-}
 
 /** One stream of the source. */
 export interface AvTrack {

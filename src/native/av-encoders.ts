@@ -112,7 +112,7 @@ const SOFTWARE_CANDIDATES: Record<ViewerCodec, Candidate> = {
 };
 
 /** What came of trying one encoder. */
-export interface EncoderTrial {
+interface EncoderTrial {
   readonly encoder: string;
   /** Why it is not used; `null` when it is. */
   readonly refused: string | null;

@@ -10,11 +10,26 @@ import type { Codec } from "../rtp/track-format.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { Lag } from "../telemetry/lag.ts";
 
-/** How a camera is pulled. `source` holds credentials: never log it. */
+/** Which of a camera's streams. `sub` is the smaller one, where there is one. */
+export type StreamName = "main" | "sub";
+
+/** How one stream is pulled. `source` holds credentials: never log it. */
+export interface UpstreamSpec {
+  readonly source: string;
+  readonly transport: "auto" | "tcp" | "udp";
+  readonly puller: "auto" | "native" | "ffmpeg";
+  readonly tls: { readonly verify: boolean; readonly fingerprint: string | null };
+}
+
+/** How a camera is pulled. */
 export interface CameraSpec {
   readonly id: string;
-  readonly source: string;
-  readonly transport: "tcp" | "udp";
+  readonly main: UpstreamSpec;
+  readonly sub: UpstreamSpec | null;
+  /** Streams that are pulled though nobody uses them. */
+  readonly kept: readonly StreamName[];
+  /** How long the others are pulled after their last consumer. */
+  readonly lingerMs: number;
 }
 
 /** What every process tells of itself, once a second. */
@@ -34,8 +49,18 @@ export type MediaMethods = {
   readonly openCamera: { readonly takes: CameraSpec; readonly gives: null };
   readonly closeCamera: { readonly takes: { readonly camera: string }; readonly gives: null };
   readonly offer: {
-    readonly takes: { readonly camera: string; readonly sdp: string; readonly latency: Latency };
-    readonly gives: { readonly session: string; readonly sdp: string };
+    readonly takes: {
+      readonly camera: string;
+      readonly stream: StreamName;
+      readonly sdp: string;
+      readonly latency: Latency;
+    };
+    /** `stream` is what is sent: main where there is no sub, or none that lives. */
+    readonly gives: {
+      readonly session: string;
+      readonly sdp: string;
+      readonly stream: StreamName;
+    };
   };
   readonly endViewer: {
     readonly takes: { readonly camera: string; readonly session: string };
@@ -49,7 +74,11 @@ export type MediaMethods = {
 };
 
 export type MediaEvents = {
-  readonly state: { readonly camera: string; readonly state: CameraState };
+  readonly state: {
+    readonly camera: string;
+    readonly stream: StreamName;
+    readonly state: CameraState;
+  };
   readonly stats: MediaStats;
 };
 
@@ -77,16 +106,28 @@ export interface TrackStats {
     readonly timestamp: number;
     readonly captured: UnixMs;
     readonly source: CapturedClock;
+    /** The camera's wall clock minus the hub's at arrival, in ms; `null` until reported. */
+    readonly cameraOffsetMs: number | null;
   } | null;
 }
 
-export interface CameraStats {
-  readonly camera: string;
+/** One stream of a camera. Cameras that share an upstream tell the same. */
+export interface StreamStats {
+  /** What fetches it; `null` while nothing does. */
+  readonly puller: "native" | "ffmpeg" | null;
+  /** What carries it (`tcp`, `udp`); `null` while nothing does, or when it is not known. */
+  readonly transport: string | null;
   readonly connects: number;
   readonly reconnects: number;
   /** `null` until the camera described what it sends. */
   readonly video: TrackStats | null;
   readonly audio: TrackStats | null;
+}
+
+export interface CameraStats {
+  readonly camera: string;
+  readonly main: StreamStats;
+  readonly sub: StreamStats | null;
 }
 
 export interface ViewerStats {

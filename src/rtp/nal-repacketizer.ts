@@ -12,17 +12,17 @@ import { PAYLOAD_BYTES_MAX, type RtpHeader } from "./header.ts";
 import { NalFragments } from "./nal-fragments.ts";
 import type { NalSyntax } from "./nal-syntax.ts";
 import { ParameterSets } from "./parameter-sets.ts";
-import { type Repacketizer, Verdict, type WholeUnit } from "./repacketizer.ts";
+import { Verdict, type WholeUnit } from "./repacketizer.ts";
+import { RingRepacketizer } from "./ring-repacketizer.ts";
 import { Scratch } from "./scratch.ts";
 import type { PictureSize } from "./track-format.ts";
-import { UnitWriter } from "./unit-writer.ts";
 
 const FU_START = 0x80;
 const FU_END = 0x40;
 /** Of a fragmented NAL unit that must be seen whole: as much as a keyframe, which some hide in it. */
 const GATHERED_BYTES_MAX = 2 << 20;
 
-export class NalRepacketizer implements Repacketizer {
+export class NalRepacketizer extends RingRepacketizer {
   readonly #syntax: NalSyntax;
   // Of the syntax, what every packet asks for.
   readonly #headerBytes: number;
@@ -32,7 +32,6 @@ export class NalRepacketizer implements Repacketizer {
   readonly #sliceFirst: number;
   readonly #sliceLast: number;
 
-  readonly #out: UnitWriter;
   readonly #fragments: NalFragments;
   readonly #sets: ParameterSets;
   /** A fragmented NAL unit that is no slice: those are looked into whole. */
@@ -47,47 +46,38 @@ export class NalRepacketizer implements Repacketizer {
   #recoveryPoint = false;
 
   constructor(ring: PacketRing, syntax: NalSyntax) {
+    super(ring);
     this.#syntax = syntax;
     this.#headerBytes = syntax.headerBytes;
     this.#typeShift = syntax.typeShift;
     this.#typeMask = syntax.typeMask;
     this.#fragmentType = syntax.fragmentType;
     [this.#sliceFirst, this.#sliceLast] = syntax.sliceTypes;
-    this.#out = new UnitWriter(ring);
-    this.#fragments = new NalFragments(this.#out, syntax);
+    this.#fragments = new NalFragments(this.out, syntax);
     this.#sets = new ParameterSets(syntax);
   }
 
-  get lost(): number {
-    return this.#out.lost;
-  }
-  get unitStart(): number {
-    return this.#out.unitStart;
-  }
-  get keyframe(): number {
-    return this.#out.keyframe;
-  }
-  get changes(): number {
+  override get changes(): number {
     return this.#sets.changes;
   }
-  get parameterSets(): readonly Uint8Array[] {
+  override get parameterSets(): readonly Uint8Array[] {
     return this.#sets.nals;
   }
-  get picture(): PictureSize | null {
+  override get picture(): PictureSize | null {
     return this.#sets.picture;
   }
 
-  offerParameterSets(sets: readonly Uint8Array[]): void {
+  override offerParameterSets(sets: readonly Uint8Array[]): void {
     this.#sets.offer(sets, (nal) => this.#typeOf(nal[0] ?? 0));
   }
 
-  restart(): void {
-    this.#out.restart();
+  override restart(): void {
+    this.out.restart();
     this.#markers = true;
   }
 
   push(b: Uint8Array, header: RtpHeader, timestamp: RtpTicks): Verdict {
-    const out = this.#out;
+    const out = this.out;
     const arrived = out.arrive(header.sequence, timestamp);
     if (arrived !== Verdict.Taken) return arrived;
     if (out.unitStart !== this.#setUnit) this.#beginUnit();
@@ -98,7 +88,7 @@ export class NalRepacketizer implements Repacketizer {
   }
 
   pushUnit(b: Uint8Array, start: number, end: number, unit: WholeUnit): Verdict {
-    const out = this.#out;
+    const out = this.out;
     if (unit.gapBefore) out.missed(unit.timestamp);
     out.begin(unit.timestamp);
     this.#beginUnit();
@@ -114,7 +104,7 @@ export class NalRepacketizer implements Repacketizer {
   }
 
   #beginUnit(): void {
-    this.#setUnit = this.#out.unitStart;
+    this.#setUnit = this.out.unitStart;
     this.#sets.beginUnit();
     this.#sliceSeen = false;
     this.#recoveryPoint = false;
@@ -125,10 +115,10 @@ export class NalRepacketizer implements Repacketizer {
   }
 
   #payload(b: Uint8Array, start: number, end: number, marker: boolean): Verdict {
-    if (end - start < this.#headerBytes) return this.#out.malformed();
+    if (end - start < this.#headerBytes) return this.out.malformed();
     const type = this.#typeOf(b[start]!);
     if (type === this.#fragmentType) return this.#fragment(b, start, end, marker);
-    if (this.#out.partial) return this.#lost();
+    if (this.out.partial) return this.#lost();
     if (type === this.#syntax.aggregateType) return this.#aggregate(b, start, end, marker);
     const plain = this.#isSlice(type) && !this.#byteStream && !startsWithCode(b, start, end);
     if (!plain) return this.#whole(b, start, end, marker);
@@ -136,7 +126,7 @@ export class NalRepacketizer implements Repacketizer {
   }
 
   #lost(): Verdict {
-    this.#out.damage();
+    this.out.damage();
     return Verdict.Lost;
   }
 
@@ -147,13 +137,13 @@ export class NalRepacketizer implements Repacketizer {
     while (at + 2 <= end) {
       const nal = at + 2;
       at = nal + ((b[nal - 2]! << 8) | b[nal - 1]!);
-      if (at > end) return this.#out.malformed();
+      if (at > end) return this.out.malformed();
       if (!this.#travels(b, nal, at)) continue;
       if (waiting >= 0 && !this.#nal(b, waiting, waitingEnd, false)) return Verdict.Lost;
       waiting = nal;
       waitingEnd = at;
     }
-    if (waiting < 0) return this.#out.malformed();
+    if (waiting < 0) return this.out.malformed();
     return this.#nal(b, waiting, waitingEnd, marker) ? Verdict.Taken : Verdict.Lost;
   }
 
@@ -179,7 +169,7 @@ export class NalRepacketizer implements Repacketizer {
       }
       start = next;
     }
-    if (waiting < 0) return this.#out.malformed();
+    if (waiting < 0) return this.out.malformed();
     return this.#nal(b, waiting, waitingEnd, marker) ? Verdict.Taken : Verdict.Lost;
   }
 
@@ -198,7 +188,7 @@ export class NalRepacketizer implements Repacketizer {
     if (!this.#isSlice(type)) this.#describe(type, b, start, end);
     else if (!this.#sliceSeen && !this.#enter(type, b, body, end)) return false;
     if (end - start <= PAYLOAD_BYTES_MAX) {
-      this.#out.write(b, start, end, marker);
+      this.out.write(b, start, end, marker);
       return true;
     }
     this.#fragments.open(first, b[start + 1]!);
@@ -208,13 +198,13 @@ export class NalRepacketizer implements Repacketizer {
 
   #fragment(b: Uint8Array, start: number, end: number, marker: boolean): Verdict {
     const body = start + this.#headerBytes + 1;
-    if (end < body) return this.#out.malformed();
+    if (end < body) return this.out.malformed();
     const head = b[body - 1]!;
     // Some cameras (CostarHD) set both bits, which RFC 6184 section 5.8 forbids; it decodes fine.
     if ((head & FU_START) !== 0) {
-      if (this.#out.partial) return this.#lost();
+      if (this.out.partial) return this.#lost();
       if (!this.#openFragments(b, start, body, end)) return Verdict.Lost;
-    } else if (!this.#out.partial) return this.#lost();
+    } else if (!this.out.partial) return this.#lost();
     const last = (head & FU_END) !== 0;
     if (this.#gathering) return this.#gather(b, body, end, last, marker);
     // A marker inside a NAL unit cannot mean the unit's end: this camera sets it on every packet.
@@ -231,7 +221,7 @@ export class NalRepacketizer implements Repacketizer {
     const second = b[start + 1]!;
     this.#gathering = !this.#isSlice(type);
     if (this.#gathering) {
-      this.#out.partial = true;
+      this.out.partial = true;
       this.#gathered.length = 0;
       this.#gathered.add(Uint8Array.of(first, second), 0, this.#headerBytes);
       return true;
@@ -242,9 +232,9 @@ export class NalRepacketizer implements Repacketizer {
   }
 
   #gather(b: Uint8Array, start: number, end: number, last: boolean, marker: boolean): Verdict {
-    if (!this.#gathered.add(b, start, end)) return this.#out.malformed();
+    if (!this.#gathered.add(b, start, end)) return this.out.malformed();
     if (!last) return Verdict.Taken;
-    this.#out.partial = false;
+    this.out.partial = false;
     return this.#whole(this.#gathered.bytes, 0, this.#gathered.length, marker);
   }
 
@@ -264,8 +254,8 @@ export class NalRepacketizer implements Repacketizer {
     // in H.265 the bit is first_slice_segment_in_pic_flag (7.3.6.1).
     if ((firstByte & 0x80) === 0) {
       // The picture went on behind a marker: this camera sets it on every slice.
-      if (this.#out.continues) this.#markers = false;
-      this.#out.damage();
+      if (this.out.continues) this.#markers = false;
+      this.out.damage();
       return false;
     }
     this.#sliceSeen = true;
@@ -278,7 +268,7 @@ export class NalRepacketizer implements Repacketizer {
   /** Browsers and decoders need the parameter sets in front of each keyframe, in band. */
   #enterKeyframe(b: Uint8Array, body: number, end: number): void {
     this.#sets.activate(this.#syntax.pictureSetOf(b, body, end));
-    for (const set of this.#sets.missing()) this.#out.write(set, 0, set.length, false);
-    this.#out.enterKeyframe();
+    for (const set of this.#sets.missing()) this.out.write(set, 0, set.length, false);
+    this.out.enterKeyframe();
   }
 }

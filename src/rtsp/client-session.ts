@@ -27,7 +27,7 @@ export const NO_SESSION: ClientSession = { id: null, keepaliveMs: KEEPALIVE_INTE
  */
 export function readSession(header: string | null, known: ClientSession): ClientSession {
   if (header === null) return known;
-  const id = header.split(";")[0]?.trim() || known.id;
+  const id = known.id ?? (header.split(";")[0]?.trim() || null);
   const timeout = /;\s*timeout\s*=\s*"?(\d+)/i.exec(header)?.[1];
   if (timeout === undefined && known.id !== null) return { ...known, id };
   const seconds = Number(timeout ?? 0);

@@ -286,7 +286,8 @@ export class RtspClient implements Engine<ClientEvent> {
   }
 
   #onPlay(response: Response): void {
-    this.#session = readSession(response.headers.get("Session"), this.#session);
+    const session = response.headers.get("Session");
+    if (this.#session.id !== null) this.#session = readSession(session, this.#session);
     this.#played();
   }
 

@@ -60,6 +60,8 @@ export interface OfferRequest {
   /** The browser's offer. */
   readonly sdp: string;
   readonly latency: Latency;
+  /** Called once when the session is over. */
+  readonly ended?: () => void;
 }
 
 export class Sfu implements AsyncDisposable {
@@ -79,6 +81,7 @@ export class Sfu implements AsyncDisposable {
   };
   readonly #host: ViewerHost;
   readonly #sessions = new Map<string, Viewer>();
+  readonly #onEnded = new Map<string, () => void>();
   readonly #byUfrag = new Map<string, Viewer>();
   readonly #byPath = new Map<string, Viewer>();
   readonly #rooms = new Map<Track, Room>();
@@ -129,7 +132,7 @@ export class Sfu implements AsyncDisposable {
    * until someone ends it.
    * @throws Fault offer_invalid, codec_mismatch, limit_reached
    */
-  offer({ camera, video, sdp, latency }: OfferRequest): {
+  offer({ camera, video, sdp, latency, ended }: OfferRequest): {
     readonly session: string;
     readonly sdp: string;
   } {
@@ -149,6 +152,7 @@ export class Sfu implements AsyncDisposable {
       since: this.#wall(),
     });
     this.#sessions.set(session, viewer);
+    if (ended) this.#onEnded.set(session, ended);
     this.#byUfrag.set(ice.ufrag, viewer);
     const answer = writeAnswer(offer, {
       ice,
@@ -273,6 +277,8 @@ export class Sfu implements AsyncDisposable {
   #forget(viewer: Viewer): void {
     const { path, room } = viewer;
     this.#sessions.delete(viewer.session);
+    this.#onEnded.get(viewer.session)?.();
+    this.#onEnded.delete(viewer.session);
     this.#byUfrag.delete(viewer.ufrag);
     if (path !== null && this.#byPath.get(path.key) === viewer) this.#byPath.delete(path.key);
     const inUse = [...this.#sessions.values()].some((other) => other.room === room);

@@ -66,7 +66,13 @@ test("camera to viewer and to worker without a second process", async () => {
   stack.defer(() => decode.close());
 
   // However quickly it is opened and closed, the camera has one connection in the end.
-  const spec = { id: "one", source: cameras.url(0), transport: "tcp" } as const;
+  const settings = {
+    transport: "auto",
+    puller: "auto",
+    tls: { verify: true, fingerprint: null },
+  } as const;
+  const main = { source: cameras.url(0), ...settings };
+  const spec = { id: "one" as const, main, sub: null, kept: ["main" as const], lingerMs: 0 };
   await Promise.all([
     media.handlers.openCamera(spec),
     media.handlers.openCamera(spec),
@@ -78,10 +84,11 @@ test("camera to viewer and to worker without a second process", async () => {
 
   expect(cameras.stats().cameras[0]?.connections).toBe(1);
 
-  const viewer = await LightViewer.connect(
-    async (sdp) => (await media.handlers.offer({ camera: "one", sdp, latency: "default" })).sdp,
-    { verifyEvery: 1 },
-  );
+  const offer = (sdp: string): Promise<{ sdp: string }> | { sdp: string } =>
+    media.handlers.offer({ camera: "one", stream: "main", sdp, latency: "default" });
+  const viewer = await LightViewer.connect(async (sdp) => (await offer(sdp)).sdp, {
+    verifyEvery: 1,
+  });
   stack.defer(() => viewer.close());
   await until("a second of packets", () => viewer.counters.verified > 40, 10_000);
   expect(viewer.counters).toMatchObject({ gaps: 0, notAuthentic: 0 });

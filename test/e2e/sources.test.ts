@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ticksBetween } from "../../src/core/units.ts";
 import { type AvUnit, readSource } from "../../src/ingest/av-reader.ts";
-import { avSource } from "../../src/ingest/av-source.ts";
 import { monotonicMs } from "../../src/native/clock.ts";
 import { nalUnits } from "../../src/rtp/annex-b.ts";
 import type { TrackFormat } from "../../src/rtp/track-format.ts";
+import { avSource } from "../../src/source/av-source.ts";
 import type { TrackKind } from "../../src/stream/unit-wire.ts";
 import { CLIP_PICTURES, convert, makeClip, makePlaylist, send } from "../harness/media-server.ts";
 

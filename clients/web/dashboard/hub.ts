@@ -1,20 +1,27 @@
 /** What the dashboard asks the hub. */
 
 /** The fields of `GET /api/v1/cameras` that the dashboard shows. */
-export interface Camera {
+export interface Camera extends Stream {
   readonly id: string;
-  readonly state: "idle" | "connecting" | "live" | "reconnecting" | "refused";
+  readonly enabled: boolean;
+  /** The smaller stream, if there is one: what tiles show. */
+  readonly sub: Stream | null;
+  readonly viewers: number;
+  readonly subscribers: number;
+}
+
+export interface Stream {
+  readonly state: "idle" | "connecting" | "live" | "stalled" | "reconnecting" | "refused" | "ended";
   readonly cause: { readonly code: string; readonly message: string } | null;
-  readonly next_attempt_at: string | null;
   readonly video: {
+    readonly codec: string;
     readonly width: number;
     readonly height: number;
     readonly fps: number;
     readonly bitrate_bps: number;
   } | null;
+  readonly audio: { readonly codec: string } | null;
   readonly clock: { readonly rtp_timestamp: number; readonly captured_at_unix_ms: number } | null;
-  readonly viewers: number;
-  readonly subscribers: number;
 }
 
 const TIMEOUT_MS = 3_000;

@@ -1,14 +1,16 @@
 /** One camera in the grid: its live picture and its figures. */
 import { WhepPlayer } from "../player/whep-player.ts";
-import type { Camera } from "./hub.ts";
+import type { Camera, Stream } from "./hub.ts";
 import { LatencyMeter } from "./latency.ts";
 
-const STATE_WORDS: Readonly<Record<Camera["state"], string>> = {
-  idle: "stopped",
+const STATE_WORDS: Readonly<Record<Stream["state"], string>> = {
+  idle: "on demand",
   connecting: "connecting",
   live: "live",
+  stalled: "stalled",
   reconnecting: "reconnecting",
   refused: "refused",
+  ended: "ended",
 };
 
 export class Tile {
@@ -19,6 +21,8 @@ export class Tile {
   readonly #notice: HTMLElement;
   readonly #figures: Readonly<Record<Figure, HTMLElement>>;
   #waiting = "";
+  /** What the hub sends: the smaller stream where there is one. */
+  #stream: "main" | "sub" = "main";
 
   constructor(id: string) {
     const template = document.querySelector<HTMLTemplateElement>("#tile");
@@ -37,9 +41,12 @@ export class Tile {
       viewers: figure(element, "viewers"),
       latency: figure(element, "latency"),
     };
-    this.#player = new WhepPlayer(video, `/whep/${encodeURIComponent(id)}`, {
+    this.#player = new WhepPlayer(video, `/whep/${encodeURIComponent(id)}?stream=sub`, {
       latency: "lowest",
       onPicture: (timestamp, presented) => this.latency.picture(timestamp, presented),
+      onStream: (stream) => {
+        this.#stream = stream === "sub" ? "sub" : "main";
+      },
       onState: (state) => {
         this.#waiting = state.at === "waiting" ? state.message : "";
         if (state.at === "connecting") this.latency.clear();
@@ -58,10 +65,11 @@ export class Tile {
 
   /** Shows what the hub says of the camera. */
   update(camera: Camera): void {
-    const { state, video, cause } = camera;
-    this.latency.learn(camera.clock);
+    const stream = (this.#stream === "sub" ? camera.sub : null) ?? camera;
+    const { state, video, cause } = stream;
+    this.latency.learn(stream.clock);
     this.element.dataset["state"] = state;
-    this.#badge.textContent = STATE_WORDS[state];
+    this.#badge.textContent = camera.enabled ? STATE_WORDS[state] : "stopped";
     this.#notice.textContent = cause?.message ?? (state === "live" ? this.#waiting : "");
     const live = state === "live" ? video : null;
     const latency = this.latency.median;

@@ -25,6 +25,8 @@ export type PlayerState =
 export interface PlayerOptions {
   /** `lowest` shows each picture as it comes; `smooth` trades delay for evenness. */
   readonly latency?: "default" | "lowest" | "smooth";
+  /** Which of the camera's streams the hub sends, `main` or `sub`, once it is known. */
+  readonly onStream?: (stream: string) => void;
   readonly onState?: (state: PlayerState) => void;
   /** Each picture that is presented, by its RTP timestamp (90 kHz), where the browser tells it. */
   readonly onPicture?: (rtpTimestamp: number, presented: DOMHighResTimeStamp) => void;
@@ -129,6 +131,7 @@ export class WhepPlayer {
     });
     if (response.status !== 201) throw await refusal(response);
     const location = new URL(response.headers.get("location") ?? "", url).href;
+    this.#options.onStream?.(response.headers.get("onepull-stream") ?? "main");
     return { answer: await response.text(), location };
   }
 

@@ -1,5 +1,6 @@
 /** `/api/v1/cameras`: what cameras there are and how they do; adding, removing, starting, stopping. */
 import { createRoute, type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Camera } from "../../cameras/cameras.ts";
 import { CameraConfig, CameraName } from "../../config/schema.ts";
 import type { Hub } from "../hub.ts";
 import { CameraReport, reportOf } from "../report.ts";
@@ -83,26 +84,25 @@ const stop = createRoute({
 
 export function cameraRoutes(app: OpenAPIHono, hub: Hub): void {
   const { cameras, vitals } = hub;
-  app.openapi(list, (c) =>
-    c.json({ cameras: cameras.list().map((camera) => reportOf(camera, vitals)) }, 200),
-  );
-  app.openapi(get, (c) => c.json(reportOf(cameras.get(c.req.valid("param").id), vitals), 200));
+  const report = (camera: Camera): CameraReport => reportOf(camera, cameras, vitals);
+  app.openapi(list, (c) => c.json({ cameras: cameras.list().map(report) }, 200));
+  app.openapi(get, (c) => c.json(report(cameras.get(c.req.valid("param").id)), 200));
   // Bodies are checked by the registry of cameras, in words that suggest: here they are described.
   app.openAPIRegistry.registerPath(add);
   app.post(add.path, async (c) => {
     const camera = cameras.add(await readJson(c.req.raw));
     c.header("location", `/api/v1/cameras/${camera.id}`);
-    return c.json(reportOf(camera, vitals), 201);
+    return c.json(report(camera), 201);
   });
   app.openAPIRegistry.registerPath(change);
   app.patch(change.getRoutingPath(), async (c) => {
     const camera = cameras.change(c.req.param("id"), await readJson(c.req.raw));
-    return c.json(reportOf(camera, vitals), 200);
+    return c.json(report(camera), 200);
   });
   app.openapi(remove, (c) => {
     cameras.remove(c.req.valid("param").id);
     return c.body(null, 204);
   });
-  app.openapi(start, (c) => c.json(reportOf(cameras.start(c.req.valid("param").id), vitals), 200));
-  app.openapi(stop, (c) => c.json(reportOf(cameras.stop(c.req.valid("param").id), vitals), 200));
+  app.openapi(start, (c) => c.json(report(cameras.start(c.req.valid("param").id)), 200));
+  app.openapi(stop, (c) => c.json(report(cameras.stop(c.req.valid("param").id)), 200));
 }

@@ -1,7 +1,7 @@
 /** `/whep/{camera}`: viewers over WebRTC (draft-ietf-wish-whep). */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { Fault } from "../../core/fault.ts";
-import type { Latency } from "../../process/protocol.ts";
+import type { Latency, StreamName } from "../../process/protocol.ts";
 import type { Hub } from "../hub.ts";
 import { noContent, problems, readText, requireType } from "../responses.ts";
 
@@ -9,6 +9,7 @@ const SDP = "application/sdp";
 /** An offer of today's browsers is 6 KB. */
 const OFFER_BYTES_MAX = 64 << 10;
 const LATENCIES = ["default", "lowest", "smooth"] as const satisfies readonly Latency[];
+const STREAMS = ["main", "sub"] as const satisfies readonly StreamName[];
 
 export function whepRoutes(app: OpenAPIHono, hub: Hub): void {
   describe(app);
@@ -17,9 +18,12 @@ export function whepRoutes(app: OpenAPIHono, hub: Hub): void {
     const camera = c.req.param("camera");
     const latency = latencyOf(c.req.query("latency"));
     const offer = await readText(c.req.raw, OFFER_BYTES_MAX);
-    const { session, sdp } = await hub.offer(camera, offer, latency);
+    const wanted = streamOf(c.req.query("stream"));
+    const answer = await hub.offer(camera, { sdp: offer, latency, stream: wanted });
+    const { session, sdp, stream } = answer;
     return c.body(sdp, 201, {
       "content-type": SDP,
+      "onepull-stream": stream,
       location: `/whep/${encodeURIComponent(camera)}/${session}`,
       etag: `"${session}"`,
     });
@@ -41,6 +45,12 @@ function latencyOf(given: string | undefined): Latency {
   throw new Fault("request_invalid", `\`latency\` is one of ${LATENCIES.join(", ")}.`);
 }
 
+function streamOf(given: string | undefined): StreamName {
+  const stream = STREAMS.find((known) => known === (given ?? "main"));
+  if (stream) return stream;
+  throw new Fault("request_invalid", `\`stream\` is one of ${STREAMS.join(", ")}.`);
+}
+
 /** SDP bodies are no JSON that could be checked by a schema, so these routes are described apart. */
 function describe(app: OpenAPIHono): void {
   const tags = ["whep"];
@@ -52,7 +62,17 @@ function describe(app: OpenAPIHono): void {
     summary: "Watch a camera: an offer in, an answer out",
     request: {
       params: z.object({ camera: z.string() }),
-      query: z.object({ latency: z.enum(LATENCIES).optional() }),
+      query: z.object({
+        latency: z.enum(LATENCIES).optional(),
+        stream: z
+          .enum(STREAMS)
+          .optional()
+          .openapi({
+            description:
+              "`sub` is the smaller stream; main where the camera has none. The answer's header " +
+              "`onepull-stream` says which one it is.",
+          }),
+      }),
       body: { content: sdp, required: true },
     },
     responses: {

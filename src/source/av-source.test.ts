@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../core/fault.ts";
+import { avFault } from "../ingest/av-fault.ts";
 import { AvError } from "../native/av-demux.ts";
-import { avFault } from "./av-fault.ts";
 import { avSource, isLocalFile, pullerFor } from "./av-source.ts";
 
 const SETTINGS = { transport: "auto", timeoutMs: 5_000 } as const;

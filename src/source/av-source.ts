@@ -7,8 +7,22 @@
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import type { AvInputOptions } from "../native/av-demux.ts";
 import { parseAddress } from "../rtsp/address.ts";
+
+/** What to open, and how. */
+export interface AvInputOptions {
+  /** As libav takes it; holds credentials. */
+  readonly url: string;
+  /** The demuxer's name, `null` to find out from the contents. */
+  readonly format: string | null;
+  /** Of libav's protocols and demuxers, by their names. */
+  readonly options: Readonly<Record<string, string>>;
+  /**
+   * Demuxers whose packets are whole units by themselves: libav's parsers, which wait for the start
+   * of the next unit, are left out.
+   */
+  readonly wholeUnits: readonly string[];
+}
 
 /** A source as libav is to open it. */
 export interface AvSource extends AvInputOptions {
