@@ -52,7 +52,7 @@ export interface UnitSources {
 }
 
 /** A track, as far as a feed knows it. */
-interface UnitSource {
+export interface UnitSource {
   /** See track.ts. */
   attachUnits(sink: UnitSink, now: Millis): () => void;
 }
