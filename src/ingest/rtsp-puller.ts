@@ -31,7 +31,7 @@ const DEFAULTS: RtspSettings = { transport: "auto", tls: { verify: true, fingerp
 
 /** True for the addresses that this puller can pull. */
 export function isRtsp(source: Secret): boolean {
-  return /^\s*rtsps?:/i.test(source.reveal());
+  return /^\s*rtsp(s|\+https?)?:/i.test(source.reveal());
 }
 
 /** Serves one camera for as long as it is pulled. */
@@ -121,8 +121,10 @@ class RtspSession implements PullSession {
 
   #open(address: RtspAddress): Session {
     const { transport, tls } = this.#settings;
-    const { lower, audio } = this.#way;
-    const mayFallBack = transport === "auto";
+    const { audio } = this.#way;
+    // Nothing but the tunnel goes through what a tunnel is for.
+    const lower = address.tunnel ? "tcp" : this.#way.lower;
+    const mayFallBack = transport === "auto" && !address.tunnel;
     const options = { ...this.#context, address, tls, transport: lower, mayFallBack, audio };
     this.#connection = new Session(options);
     return this.#connection;
@@ -135,7 +137,7 @@ class RtspSession implements PullSession {
       this.#way.audio = false;
       return true;
     }
-    const other = this.#settings.transport === "auto" ? connection.wants : null;
+    const other = connection.wants;
     if (other !== null) this.#way.lower = other;
     return other !== null;
   }

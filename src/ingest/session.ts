@@ -5,7 +5,6 @@
  * @module
  */
 import { isIP } from "node:net";
-import type { Socket } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
@@ -15,11 +14,12 @@ import type { ClientEvent } from "../rtsp/client-event.ts";
 import type { AgreedTrack } from "../rtsp/client-track.ts";
 import { INTERLEAVED_HEADER_BYTES, writeInterleavedHeader } from "../rtsp/interleaved.ts";
 import type { Lower } from "../rtsp/transport.ts";
-import type { Dialer } from "./dialer.ts";
+import type { Connection, Dialer } from "./dialer.ts";
 import { SessionMedia } from "./media.ts";
 import { hash, token } from "./primitives.ts";
 import type { SessionContext } from "./puller.ts";
 import type { TlsSettings } from "./tls.ts";
+import { dialTunnel } from "./tunnel.ts";
 import { UdpTrack } from "./udp-track.ts";
 
 /** Why a connection is over. */
@@ -51,7 +51,7 @@ export class Session {
   #playing = false;
   #refused = false;
   #client: RtspClient | null = null;
-  #socket: Socket<undefined> | null = null;
+  #socket: Connection | null = null;
   /** By track. */
   readonly #udp = new Map<number, UdpTrack>();
   #timer: Timer | null = null;
@@ -86,7 +86,8 @@ export class Session {
 
   /** The other transport, when this one was refused, or brought nothing over UDP. */
   get wants(): Lower | null {
-    const { transport } = this.#options;
+    const { transport, mayFallBack } = this.#options;
+    if (!mayFallBack) return null;
     if (this.#refused) return transport === "tcp" ? "udp" : "tcp";
     return transport === "udp" && this.#playing && this.packets === 0 ? "tcp" : null;
   }
@@ -101,13 +102,14 @@ export class Session {
     const { address, tls, timing, counters } = this.#options;
     counters.attempts++;
     const handlers = {
-      opened: (socket: Socket<undefined>) => this.#guard(() => this.#opened(socket)),
+      opened: (socket: Connection) => this.#guard(() => this.#opened(socket)),
       data: (bytes: Uint8Array) => this.#guard(() => this.#read(bytes)),
       closed: (error: Error | undefined) => this.#lost(error),
     };
     const target = { ...address, tls: address.secure ? tls : null };
+    const dial = address.tunnel ? dialTunnel(dialer) : dialer.dial.bind(dialer);
     try {
-      await dialer.dial(target, handlers, timing.connectMs, this.#aborter.signal);
+      await dial(target, handlers, timing.connectMs, this.#aborter.signal);
     } catch (error) {
       this.#finish({ kind: "failed", fault: faultOf(error) });
     }
@@ -125,7 +127,7 @@ export class Session {
     await this.#end.promise;
   }
 
-  #opened(socket: Socket<undefined>): void {
+  #opened(socket: Connection): void {
     if (this.#ended) {
       socket.terminate();
       return;
