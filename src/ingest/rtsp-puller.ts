@@ -15,8 +15,8 @@ import type { TlsSettings } from "./tls.ts";
 
 /** RFC 2326 names no bound; a camera that points back at itself must not be followed for ever. */
 const REDIRECTS_MAX = 3;
-/** Once to the other transport, and back; and once without audio. */
-const FALLBACKS_MAX = 3;
+/** Once without audio, once away from UDP that brings nothing. */
+const FALLBACKS_MAX = 2;
 
 /** What can be chosen about RTSP cameras. */
 export interface RtspSettings {
@@ -103,18 +103,13 @@ class RtspSession implements PullSession {
   }
 
   async #withFallback(address: RtspAddress): Promise<ConnectionEnd> {
-    const before = this.#way.lower;
     for (let fallbacks = 0; ; fallbacks++) {
       const connection = this.#open(address);
       const end = await connection.run(this.#dialer);
       this.#connection = null;
       this.packets += connection.packets;
-      if (this.#closed || !this.#learns(connection, end)) return end;
-      if (fallbacks === FALLBACKS_MAX) {
-        // Neither way works: the first is as good as the other.
-        this.#way.lower = before;
-        return end;
-      }
+      if (connection.packets > 0 && !address.tunnel) this.#way.lower = connection.lower;
+      if (this.#closed || fallbacks === FALLBACKS_MAX || !this.#learns(connection, end)) return end;
       this.#context.counters.fallbacks++;
     }
   }
@@ -137,9 +132,8 @@ class RtspSession implements PullSession {
       this.#way.audio = false;
       return true;
     }
-    const other = connection.wants;
-    if (other !== null) this.#way.lower = other;
-    return other !== null;
+    if (connection.wantsTcp) this.#way.lower = "tcp";
+    return connection.wantsTcp;
   }
 }
 
