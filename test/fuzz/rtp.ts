@@ -1,16 +1,8 @@
-/**
- * Puts broken inputs into every parser of src/rtp: `bun test/fuzz/rtp.ts [INPUTS] [SEED] [NAME]`.
- * An input that throws anything but a Fault is saved under test/vectors/fuzz, where the tests play
- * it again.
- *
- * @module
- */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { Fault } from "../../src/core/fault.ts";
-import { nextInput, Xorshift } from "./mutate.ts";
-import { rtpTargets, type Target } from "./targets.ts";
+/** Every parser of src/rtp under broken input: `bun test/fuzz/rtp.ts [inputs each] [seed]`. */
+import { main } from "./fuzz.ts";
+import { rtpTargets } from "./targets.ts";
 
+<<<<<<< HEAD
 export const VECTORS = join(import.meta.dir, "../vectors/fuzz");
 const INPUTS = 20_000;
 
@@ -69,3 +61,6 @@ export function main(
 }
 
 if (import.meta.main) process.exit(main(rtpTargets(), process.argv.slice(2)));
+=======
+if (import.meta.main) main(rtpTargets());
+>>>>>>> e728024e69f8562c37b0b2076911210a3d58fdb0

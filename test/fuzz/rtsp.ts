@@ -17,9 +17,13 @@ import { contentLength, parseHead } from "../../src/rtsp/message.ts";
 import { BODY_BYTES_MAX, HEAD_BYTES_MAX, RtspReader } from "../../src/rtsp/reader.ts";
 import { offeredBy, parseSdp } from "../../src/rtsp/sdp.ts";
 import { parseTransports, writeTransport } from "../../src/rtsp/transport.ts";
+<<<<<<< HEAD
 import { Xorshift } from "./mutate.ts";
 import { main } from "./rtp.ts";
 import type { Target } from "./targets.ts";
+=======
+import { below, main, type Target } from "./fuzz.ts";
+>>>>>>> e728024e69f8562c37b0b2076911210a3d58fdb0
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (b: Uint8Array) => new TextDecoder().decode(b);

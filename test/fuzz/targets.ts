@@ -1,4 +1,5 @@
 /** The parsers of src/rtp, each with valid inputs to start from and what must hold of any. */
+
 import { FLAG_START, PacketRing } from "../../src/core/packet-ring.ts";
 import { readAudioConfig } from "../../src/rtp/aac-config.ts";
 import { isWithoutPicture, nalUnits } from "../../src/rtp/annex-b.ts";
@@ -14,6 +15,7 @@ import type { TrackFormat } from "../../src/rtp/track-format.ts";
 import { parseSdp } from "../../src/rtsp/sdp.ts";
 import { trackFormatOf } from "../../src/rtsp/track-formats.ts";
 import { type RecordedStream, recordedStreams } from "../harness/rtp-streams.ts";
+<<<<<<< HEAD
 
 export interface Target {
   readonly name: string;
@@ -23,6 +25,9 @@ export interface Target {
   /** Throws when something is wrong. A Fault is an answer. */
   readonly run: (input: Uint8Array) => void;
 }
+=======
+import type { Target } from "./fuzz.ts";
+>>>>>>> e728024e69f8562c37b0b2076911210a3d58fdb0
 
 /** Large enough that a packet fits, small enough that it turns over all the time. */
 const RING_BYTES = 64 << 10;
@@ -69,7 +74,7 @@ function repacketizerTarget(stream: RecordedStream): Target {
   const assembler = createAssembler(format.codec);
   return {
     name: `${format.codec} repacketizer`,
-    valid: episodes(stream),
+    seeds: episodes(stream),
     run(input) {
       const track = createRepacketizer(format, ring);
       const from = ring.head;
@@ -153,7 +158,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
   return [
     {
       name: "rtp header",
-      valid: streams.flatMap(({ packets }) => packets),
+      seeds: streams.flatMap(({ packets }) => packets),
       run(input) {
         if (!readRtpHeader(input, 0, input.length, header)) return;
         check(header.payloadEnd <= input.length, "the payload lies inside the packet");
@@ -162,7 +167,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
     },
     {
       name: "rtcp",
-      valid: [writeSenderReport(report, "onepull")],
+      seeds: [writeSenderReport(report, "onepull")],
       run(input) {
         eachRtcp(input, 0, input.length, (_type, _count, start, end) => {
           check(start < end && end <= input.length, "RTCP packets lie inside the compound");
@@ -171,17 +176,17 @@ function readers(streams: readonly RecordedStream[]): Target[] {
         });
       },
     },
-    { name: "h264 sps", valid: SPS, run: (input) => void readSps(input) },
-    { name: "h265 sps", valid: H265_SPS, run: (input) => void readH265Sps(input) },
-    { name: "aac config", valid: AUDIO_CONFIGS, run: (input) => void readAudioConfig(input) },
+    { name: "h264 sps", seeds: SPS, run: (input) => void readSps(input) },
+    { name: "h265 sps", seeds: H265_SPS, run: (input) => void readH265Sps(input) },
+    { name: "aac config", seeds: AUDIO_CONFIGS, run: (input) => void readAudioConfig(input) },
     {
       name: "jpeg file",
-      valid: unitsOf("mjpeg"),
+      seeds: unitsOf("mjpeg"),
       run: (input) => void readJpeg(input, 0, input.length, quantizers),
     },
     {
       name: "annex b",
-      valid: [...unitsOf("h264"), ...unitsOf("h265")],
+      seeds: [...unitsOf("h264"), ...unitsOf("h265")],
       run(input) {
         nalUnits(input);
         isWithoutPicture(input, "h265");
@@ -189,7 +194,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
     },
     {
       name: "track formats",
-      valid: [new TextEncoder().encode(DESCRIPTION)],
+      seeds: [new TextEncoder().encode(DESCRIPTION)],
       run(input) {
         for (const media of parseSdp(new TextDecoder().decode(input)).media) {
           for (const format of media.formats) trackFormatOf(media, format);
