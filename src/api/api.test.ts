@@ -80,7 +80,14 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
+    clock: {
+      timestamp: 90_000,
+      captured: NOW,
+      source: "rtcp" as const,
+      cameraOffsetMs: -1.26,
+      cameraSteps: 0,
+      ignoredReports: 0,
+    },
   };
   const main = {
     puller: "native" as const,
@@ -103,7 +110,7 @@ function mediaStats(seconds: number): MediaStats {
     lostFraction: null,
   };
   return {
-    process: { pid: 7, lagMs: { mean: 0.5, max: 2 }, cpuMs: 1_500, rssBytes: 5e7 },
+    process: { pid: 7, lagMs: { mean: 0.5, max: 2, p99: 1.5 }, cpuMs: 1_500, rssBytes: 5e7 },
     cameras: [camera],
     viewers: [viewer],
     egress: {
