@@ -25,10 +25,10 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
             [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]
   puller    what the ffmpeg puller adds to the native one: latency, CPU, memory
             [--seconds 20] [--cameras 4]
-  transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
-            [--seconds 10] [--software]
   density   CPU and memory of the media process per camera, without viewers and with one each
-            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]`;
+            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]
+  transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
+            [--seconds 10] [--software]`;
 
 export async function bench([name = "", ...argv]: string[]): Promise<number> {
   const load = BENCHES[name];
