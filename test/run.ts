@@ -64,7 +64,14 @@ function staticSteps(): Step[] {
     { name: "generated documents", argv: bun("docs/generate.ts", "--check") },
     {
       name: "unit tests",
-      argv: bun("test", "--timeout", UNIT_TEST_MAX_MS, "./src", "./clients/web"),
+      argv: bun(
+        "test",
+        "--timeout",
+        UNIT_TEST_MAX_MS,
+        "./src",
+        "./clients/web",
+        "./test/simulation",
+      ),
     },
   ];
 }

@@ -80,9 +80,16 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const },
+    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
   };
-  const main = { connects: 2, reconnects: 1, video, audio: null };
+  const main = {
+    puller: "native" as const,
+    transport: "tcp",
+    connects: 2,
+    reconnects: 1,
+    video,
+    audio: null,
+  };
   const camera = { camera: "lobby", main, sub: null };
   const viewer = {
     session: "s1",
@@ -138,7 +145,12 @@ describe("cameras", () => {
     hub.vitals.tellMedia(mediaStats(3), 3_000);
     expect(await (await app.request("/api/v1/cameras/lobby")).json()).toMatchObject({
       video: { codec: "h264", width: 1920, height: 1080, fps: 25, bitrate_bps: 4_000_000 },
-      clock: { rtp_timestamp: 90_000, captured_at_unix_ms: NOW, source: "rtcp" },
+      clock: {
+        rtp_timestamp: 90_000,
+        captured_at_unix_ms: NOW,
+        source: "rtcp",
+        camera_offset_ms: -1.3,
+      },
       viewers: 1,
       counters: { packets: 1_200, lost_packets: 3, connects: 2 },
     });
@@ -165,7 +177,7 @@ describe("cameras", () => {
     const added = await app.request("/api/v1/cameras", json({ id: "gate", source: SECRET }));
     expect(added.status).toBe(201);
     expect(added.headers.get("location")).toBe("/api/v1/cameras/gate");
-    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "tcp" });
+    expect(await added.json()).toMatchObject({ id: "gate", origin: "api", transport: "auto" });
     const post = (path: string) => app.request(`/api/v1/cameras/gate${path}`, { method: "POST" });
     expect(await (await post("/stop")).json()).toMatchObject({ enabled: false, state: "idle" });
     expect(await (await post("/start")).json()).toMatchObject({ enabled: true });

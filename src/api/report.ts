@@ -15,12 +15,22 @@ const STATES = [
   "idle",
   "connecting",
   "live",
+  "stalled",
   "reconnecting",
   "refused",
+  "ended",
 ] as const satisfies readonly CameraState["at"][];
 
 const StreamReport = z.object({
   source: z.string().openapi({ description: "The address, without its credentials." }),
+  puller: z
+    .enum(["native", "ffmpeg"])
+    .nullable()
+    .openapi({ description: "What fetches it now; `null` while nothing does." }),
+  transport_in_use: z
+    .string()
+    .nullable()
+    .openapi({ description: "`tcp` or `udp`, while it is pulled." }),
   state: z.enum(STATES),
   since: time,
   cause: z
@@ -50,6 +60,14 @@ const StreamReport = z.object({
       captured_at: time,
       captured_at_unix_ms: z.number(),
       source: z.enum(["rtcp", "arrival"]),
+      camera_offset_ms: z
+        .number()
+        .nullable()
+        .openapi({
+          description:
+            "How far the camera's clock is ahead of the hub's at arrival; minus the delay of the link " +
+            "when both are right. Beyond 10 s it is not believed. `null` without reports.",
+        }),
     })
     .nullable()
     .openapi({
@@ -75,7 +93,7 @@ export const CameraReport = z
       description: "From the configuration file, or added by the API.",
     }),
     enabled: z.boolean().openapi({ description: "False after `stop`, until `start`." }),
-    transport: z.enum(["tcp", "udp"]),
+    transport: z.enum(["auto", "tcp", "udp"]),
     on_demand: z.boolean(),
     linger_s: z.number(),
     preload: z.boolean(),
@@ -139,6 +157,8 @@ function streamReport(
   const { video = null, audio = null, connects = 0 } = stats ?? {};
   return {
     source: parseAddress(source.reveal()).requestUri,
+    puller: stats?.puller ?? null,
+    transport_in_use: stats?.transport ?? null,
     state: state.at,
     since: rfc3339(state.since),
     cause: failing?.cause ?? null,
@@ -169,6 +189,7 @@ function clockReport(video: TrackStats | null): StreamReport["clock"] {
     captured_at: rfc3339(clock.captured),
     captured_at_unix_ms: round(clock.captured, 3),
     source: clock.source,
+    camera_offset_ms: clock.cameraOffsetMs === null ? null : round(clock.cameraOffsetMs, 1),
   };
 }
 

@@ -7,7 +7,8 @@ import * as z from "zod";
 import { problemsOf } from "../config/load.ts";
 import { CameraConfig, CameraName } from "../config/schema.ts";
 import { Fault } from "../core/fault.ts";
-import type { CameraSpec, StreamName } from "../process/protocol.ts";
+import type { Secret } from "../core/secret.ts";
+import type { CameraSpec, StreamName, UpstreamSpec } from "../process/protocol.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { CameraStore } from "./store.ts";
 
@@ -17,12 +18,14 @@ const CAMERAS_MAX = 5_000;
 /** What the API takes to add a camera. */
 const NewCamera = z.strictObject({ id: CameraName, ...CameraConfig.shape });
 /** What the API takes to change one: any of its settings, without their defaults. */
-const { source, sub, transport, on_demand, linger_s, preload } = CameraConfig.shape;
+const { source, sub, transport, puller, tls, on_demand, linger_s, preload } = CameraConfig.shape;
 const ChangedCamera = z
   .strictObject({
     source,
     sub: sub.unwrap(),
     transport: transport.unwrap(),
+    puller: puller.unwrap(),
+    tls: tls.unwrap(),
     on_demand: on_demand.unwrap(),
     linger_s: linger_s.unwrap(),
     preload: preload.unwrap(),
@@ -225,11 +228,14 @@ export class Cameras {
 }
 
 function specOf({ id, config }: Camera): CameraSpec {
-  const { transport } = config;
+  const { transport, puller, tls } = config;
+  const upstream = (source: Secret): UpstreamSpec => {
+    return { source: source.reveal(), transport, puller, tls };
+  };
   return {
     id,
-    main: { source: config.source.reveal(), transport },
-    sub: config.sub && { source: config.sub.reveal(), transport },
+    main: upstream(config.source),
+    sub: config.sub && upstream(config.sub),
     kept: keptOf(config),
     lingerMs: config.linger_s * 1_000,
   };

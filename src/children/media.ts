@@ -126,9 +126,9 @@ class Media implements Part<MediaMethods> {
     this.#cameras.set(id, new Camera(spec, { main, sub }, events));
   }
 
-  #pullOptions(camera: string, { source, transport }: UpstreamSpec): UpstreamOptions {
+  #pullOptions(camera: string, { source, ...settings }: UpstreamSpec): UpstreamOptions {
     const log = this.#log;
-    return { camera, source: new Secret(source), transport, random: Math.random, log };
+    return { camera, source: new Secret(source), ...settings, random: Math.random, log };
   }
 
   async #close(id: string): Promise<void> {

@@ -4,10 +4,12 @@ import type { StreamStats, TrackStats } from "../process/protocol.ts";
 import { profileLevelIdOf } from "../rtp/sps.ts";
 import type { Track } from "../stream/track.ts";
 
-export function streamStats({ counters, stream }: Upstream): StreamStats {
+export function streamStats({ counters, puller, stream, transport }: Upstream): StreamStats {
   const { connects, reconnects } = counters;
   const { video, audio } = stream;
   return {
+    puller,
+    transport,
     connects,
     reconnects,
     video: video && trackStats(video),
@@ -36,7 +38,12 @@ function trackStats(track: Track): TrackStats {
     height: picture?.height ?? 0,
     profileLevelId: codec === "h264" ? profileLevelIdOf(track.parameterSets[0]) : "",
     clock: clock.known
-      ? { timestamp: newestTimestamp, captured: clock.at(newestTimestamp), source: clock.source }
+      ? {
+          timestamp: newestTimestamp,
+          captured: clock.at(newestTimestamp),
+          source: clock.source,
+          cameraOffsetMs: clock.cameraOffsetMs,
+        }
       : null,
   };
 }

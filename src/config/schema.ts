@@ -45,10 +45,47 @@ export const CameraConfig = z.strictObject({
         "The camera's second, smaller stream. Workers on the frame bus and the tiles of the dashboard " +
         "get it instead of the large one; it is pulled while somebody wants it.",
     }),
-  transport: z.enum(["tcp", "udp"]).default("tcp").meta({
-    description:
-      "How packets travel. `tcp` loses nothing and passes firewalls; `udp` is for cameras that cannot do otherwise.",
-  }),
+  transport: z
+    .enum(["auto", "tcp", "udp"])
+    .default("auto")
+    .meta({
+      description:
+        "How packets travel. `tcp` loses nothing and passes firewalls; `udp` is for cameras that " +
+        "cannot do otherwise. `auto` is TCP, and UDP where the camera refuses TCP.",
+    }),
+  puller: z
+    .enum(["auto", "native", "ffmpeg"])
+    .default("auto")
+    .meta({
+      description:
+        "What fetches the source. `native` is the hub's own RTSP client, `ffmpeg` a process of its own " +
+        "with FFmpeg's libraries, which reads nearly everything and adds a picture's time at most. " +
+        "`auto` is native for RTSP, and ffmpeg for all else and for what the native one cannot do.",
+    }),
+  tls: z
+    .strictObject({
+      verify: z
+        .boolean()
+        .default(true)
+        .meta({
+          description:
+            "Refuse certificates that no known authority signed. Cameras mostly sign their own: give " +
+            "its `fingerprint`, or accept any with `false`.",
+        }),
+      fingerprint: z
+        .string()
+        .regex(
+          /^[0-9a-f]{2}(:?[0-9a-f]{2}){31}$/i,
+          "must be a SHA-256 fingerprint: 32 bytes in hex",
+        )
+        .nullable()
+        .default(null)
+        .meta({
+          description: "SHA-256 of the one certificate to accept, as `./onepull probe` prints it.",
+        }),
+    })
+    .prefault({})
+    .meta({ description: "For `rtsps://` sources." }),
   on_demand: z
     .boolean()
     .default(false)

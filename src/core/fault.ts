@@ -12,6 +12,7 @@ export type FaultCode = keyof typeof PROBLEMS;
 const PROBLEMS = {
   camera_unreachable: { status: 502, title: "Camera does not answer" },
   camera_unauthorized: { status: 502, title: "Camera rejected its credentials" },
+  camera_untrusted: { status: 502, title: "Camera's certificate is not trusted" },
   camera_not_found: { status: 502, title: "Camera has no such stream" },
   camera_protocol: { status: 502, title: "Camera broke RTSP" },
   camera_timeout: { status: 504, title: "Camera stopped answering" },

@@ -1,12 +1,15 @@
-/** TCP connections to one camera, each in bounded time. */
-import { connect } from "node:net";
+/** TCP and TLS connections to one camera, each in bounded time. */
+import { connect, type Socket as NodeSocket } from "node:net";
 import type { Socket } from "bun";
-import { Fault } from "../core/fault.ts";
+import { unreachable } from "./dial-fault.ts";
+import { judge, type TlsSettings } from "./tls.ts";
 
 /** Where to connect to. */
 export interface Target {
   readonly host: string;
   readonly port: number;
+  /** `null` for plain TCP. */
+  readonly tls: TlsSettings | null;
 }
 
 /** What the owner of a connection is told. */
@@ -19,15 +22,23 @@ export interface ConnectionHandlers {
   closed(error: Error | undefined): void;
 }
 
+/** A camera that is there has answered by then; another SYN is sent to one that has not. */
+const PROBE_INTERVAL_MS = 1_000;
+
 /**
  * `Bun.connect` cannot be cancelled: what is given up on goes on until the kernel gives up too,
- * after two minutes. While one such attempt hangs, the camera is probed with a socket that can be
- * closed, so that a camera that is switched off costs one hanging attempt and not twenty.
+ * after two minutes. While one such attempt hangs, the camera is probed with sockets that can be
+ * closed, a new one each second: a camera that comes back is noticed within a second, where the
+ * kernel would repeat a SYN after 1, 3, 7 and 15 s; and one that is switched off costs one hanging
+ * attempt and not twenty.
  */
 export class Dialer {
   #hanging = 0;
 
-  /** Connects, and resolves after `opened`. Throws a Fault `camera_unreachable`, or when aborted. */
+  /**
+   * Connects, and resolves after `opened`. Throws a Fault `camera_unreachable`, `camera_untrusted`
+   * or `camera_protocol`, or when aborted.
+   */
   async dial(
     target: Target,
     handlers: ConnectionHandlers,
@@ -37,97 +48,150 @@ export class Dialer {
     const deadline = AbortSignal.timeout(timeoutMs);
     const stop = AbortSignal.any([deadline, signal]);
     try {
-      if (this.#hanging > 0) await probe(target, stop);
-      await this.#connect(target, handlers, stop);
+      if (this.#hanging === 0 && (await this.#connectSoon(target, handlers, stop))) return;
+      await probe(target, stop);
+      await until(this.#begin(target, handlers), stop);
     } catch (error) {
-      throw unreachable(target, deadline.aborted ? "ETIMEDOUT" : codeOf(error), timeoutMs, error);
+      throw unreachable(target, deadline.aborted, timeoutMs, error);
     }
   }
 
-  #connect(target: Target, handlers: ConnectionHandlers, stop: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const giveUp = () => reject(stop.reason);
-    stop.addEventListener("abort", giveUp, { once: true });
-    const settled = () => {
-      this.#hanging--;
-      stop.removeEventListener("abort", giveUp);
-    };
+  /** Connects; false when the camera does not answer soon. */
+  async #connectSoon(
+    target: Target,
+    handlers: ConnectionHandlers,
+    stop: AbortSignal,
+  ): Promise<boolean> {
+    const attempt = this.#begin(target, handlers);
+    const late = setTimeout(() => attempt.abandon(LATE, "unopened"), PROBE_INTERVAL_MS);
+    try {
+      await until(attempt, stop);
+      return true;
+    } catch (error) {
+      if (error !== LATE) throw error;
+      return false;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #begin(target: Target, handlers: ConnectionHandlers): Attempt {
     this.#hanging++;
-    Bun.connect({
-      hostname: target.host,
-      port: target.port,
-      socket: {
-        binaryType: "uint8array",
-        open(socket) {
-          if (stop.aborted) return;
-          socket.setNoDelay(true);
-          handlers.opened(socket);
-        },
-        data(_socket, bytes) {
-          handlers.data(bytes);
-        },
-        close(_socket, error) {
-          handlers.closed(error);
-        },
-        error(_socket, error) {
-          handlers.closed(error);
-        },
-      },
-    }).then(
-      (socket) => {
-        settled();
-        if (stop.aborted) socket.terminate();
-        resolve();
-      },
-      (error: unknown) => {
-        settled();
-        reject(error);
-      },
-    );
-    if (stop.aborted) giveUp();
-    return promise;
+    return new Attempt(target, handlers, () => {
+      this.#hanging--;
+    });
   }
 }
 
-/** Resolves when the camera accepts connections again. */
-function probe({ host, port }: Target, stop: AbortSignal): Promise<void> {
+const LATE = new Error("no answer yet");
+
+/** Resolves when the attempt has its connection. Rejects, and gives it up, when told to stop. */
+async function until(attempt: Attempt, stop: AbortSignal): Promise<void> {
+  const giveUp = () => attempt.abandon(stop.reason, "unowned");
+  stop.addEventListener("abort", giveUp, { once: true });
+  if (stop.aborted) giveUp();
+  try {
+    await attempt.done;
+  } finally {
+    stop.removeEventListener("abort", giveUp);
+  }
+}
+
+/** One call of `Bun.connect`, and the TLS handshake after it. */
+class Attempt {
+  readonly #target: Target;
+  readonly #handlers: ConnectionHandlers;
+  readonly #done = Promise.withResolvers<void>();
+  #at: "connecting" | "greeting" | "owned" | "abandoned" = "connecting";
+  #socket: Socket<undefined> | null = null;
+
+  /** @param settled called when the kernel has come to an end with it, wanted or not */
+  constructor(target: Target, handlers: ConnectionHandlers, settled: () => void) {
+    this.#target = target;
+    this.#handlers = handlers;
+    Bun.connect({
+      hostname: target.host,
+      port: target.port,
+      // Judged by `judge`, in words that say what to do.
+      ...(target.tls !== null && { tls: { rejectUnauthorized: false } }),
+      socket: {
+        binaryType: "uint8array",
+        open: (socket) => this.#opened(socket),
+        handshake: (socket, _success, error) => this.#greeted(socket, error),
+        data: (_socket, bytes) => {
+          if (this.#at === "owned") handlers.data(bytes);
+        },
+        close: (_socket, error) => this.#closed(error),
+        error: (_socket, error) => this.#closed(error),
+      },
+    }).then(settled, (error: unknown) => {
+      settled();
+      this.#done.reject(error);
+    });
+  }
+
+  /** Resolves after `opened`. */
+  get done(): Promise<void> {
+    return this.#done.promise;
+  }
+
+  /** Gives up what is no further than this; the kernel may go on with it. */
+  abandon(reason: unknown, unless: "unopened" | "unowned"): void {
+    const stoppable = unless === "unopened" ? this.#at === "connecting" : this.#at !== "owned";
+    if (!stoppable) return;
+    this.#at = "abandoned";
+    this.#socket?.terminate();
+    this.#done.reject(reason);
+  }
+
+  #opened(socket: Socket<undefined>): void {
+    this.#socket = socket;
+    if (this.#at === "abandoned") socket.terminate();
+    else if (this.#target.tls !== null) this.#at = "greeting";
+    else this.#own(socket);
+  }
+
+  #greeted(socket: Socket<undefined>, error: Error | null): void {
+    if (this.#at !== "greeting") return;
+    const fault = judge(socket, this.#target, error);
+    if (fault === null) this.#own(socket);
+    else this.abandon(fault, "unowned");
+  }
+
+  #own(socket: Socket<undefined>): void {
+    this.#at = "owned";
+    socket.setNoDelay(true);
+    this.#handlers.opened(socket);
+    this.#done.resolve();
+  }
+
+  /** Whoever is told that it opened is told that it closed. */
+  #closed(error: Error | undefined): void {
+    if (this.#at === "owned") this.#handlers.closed(error);
+    else this.#done.reject(error ?? new Error("closed before TLS was agreed on"));
+  }
+}
+
+/** Resolves when the camera accepts connections again: a SYN a second, the first answer counts. */
+async function probe({ host, port }: Target, stop: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = connect({ host, port });
+  const sockets: NodeSocket[] = [];
+  const send = () => {
+    const socket = connect({ host, port });
+    sockets.push(socket);
+    socket.once("connect", resolve);
+    socket.once("error", reject);
+  };
   const giveUp = () => reject(stop.reason);
   stop.addEventListener("abort", giveUp, { once: true });
-  socket.once("connect", resolve);
-  socket.once("error", reject);
-  return promise.finally(() => {
+  const timer = setInterval(send, PROBE_INTERVAL_MS);
+  if (stop.aborted) giveUp();
+  else send();
+  try {
+    await promise;
+  } finally {
+    clearInterval(timer);
     stop.removeEventListener("abort", giveUp);
-    socket.destroy();
-  });
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : null;
-  return typeof code === "string" ? code : String(error);
-}
-
-/** Why there is no connection, in words that say where to look. */
-function unreachable(target: Target, code: string, timeoutMs: number, cause: unknown): Fault {
-  const { host, port } = target;
-  const fault = (message: string) => new Fault("camera_unreachable", message, { cause });
-  switch (code) {
-    case "ECONNREFUSED":
-      return fault(`${host} refuses connections on port ${port}: is RTSP enabled on the camera?`);
-    case "ETIMEDOUT":
-      return fault(
-        `${host} does not answer on port ${port} within ${timeoutMs / 1000} s: is the camera on, and is its address right?`,
-      );
-    case "EHOSTUNREACH":
-    case "ENETUNREACH":
-      return fault(`there is no way to ${host}: is the camera on, and on this network?`);
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-    case "EAI_FAIL":
-    case "ENODATA":
-      return fault(`the host name ${host} is not known here: check \`source\` and the name server`);
-    default:
-      return fault(`no connection to ${host} on port ${port} (${code})`);
+    for (const socket of sockets) socket.destroy();
   }
 }

@@ -14,7 +14,9 @@ const FAST: Partial<PullTiming> = {
   replyMs: 300,
   firstPacketMs: 300,
   keyframeMs: 300,
+  firstDatagramMs: 200,
   stallMs: 2_000,
+  stalledMs: 100,
   reportMs: 30,
   lost: { firstMs: 10, maxMs: 50 },
   refused: { firstMs: 20, maxMs: 50 },
@@ -281,9 +283,10 @@ describe("a camera that stops", () => {
       const { live, failure, pull: p } = pull(cam.source(), { transport, timing });
       await live();
       cam.sends = "nothing";
-      const { code, message } = await failure();
-      expect(code).toBe("camera_stalled");
+      const { at, code, message } = await failure();
+      expect({ at, code }).toEqual({ at: "stalled", code: "camera_stalled" });
       expect(message).toContain("stopped sending video");
+      await until(() => p.state.at === "reconnecting", "reconnecting");
       await until(() => cam.kinds.includes("teardown"), "TEARDOWN");
       cam.sends = "keyframes";
       await until(() => p.state.at === "live", "live again");

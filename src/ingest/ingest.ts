@@ -9,44 +9,59 @@
 import { Backoff } from "../core/backoff.ts";
 import { Fault, type FaultCode, faultOf } from "../core/fault.ts";
 import type { Secret } from "../core/secret.ts";
-import type { UnixMs } from "../core/units.ts";
+import type { Millis, UnixMs } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
-import { parseAddress, type RtspAddress } from "../rtsp/address.ts";
 import type { CameraState, Cause } from "../stream/camera-state.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Log } from "../telemetry/log.ts";
-import { Dialer } from "./dialer.ts";
-import { type PullCounters, Session, type SessionEnd } from "./session.ts";
+import { AttemptGate } from "./gate.ts";
+import type { OpenSession, PullCounters, PullSession, SessionEnd } from "./puller.ts";
+import { isRtsp, RtspPuller, type RtspSettings } from "./rtsp-puller.ts";
 import { PULL_TIMING, type PullTiming } from "./timing.ts";
 
-/** RFC 2326 names no bound; a camera that points back at itself must not be followed for ever. */
-const REDIRECTS_MAX = 3;
+/** What fetches the source: the RTSP client of the hub, or libav. */
+export type PullerName = "native" | "ffmpeg";
 
 /** What only a person can mend; asking again soon would not help, and may lock the account. */
 const REFUSALS: readonly FaultCode[] = [
   "camera_unauthorized",
+  "camera_untrusted",
   "camera_not_found",
   "track_unsupported",
   "request_invalid",
 ];
 
+/** What the native client cannot do and libav may: another codec, a protocol bent too far. */
+const BEYOND_NATIVE: readonly FaultCode[] = ["track_unsupported", "camera_protocol"];
+
 /** What a pull is made of. */
-export interface PullOptions {
+export interface PullOptions extends Partial<RtspSettings> {
   /** Names the camera in the log. */
   readonly camera: string;
   /** The camera's address with its credentials. */
   readonly source: Secret;
-  readonly transport: "tcp" | "udp";
   /** Gets the packets. The pull is its only writer. */
   readonly stream: Stream;
   /** Called with every new state, which `state` has by then. */
   readonly onState: (state: CameraState) => void;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /**
+   * What fetches the source. `auto`, which is the default: the native client for RTSP, and `ffmpeg`
+   * for all else and for what the native client cannot do.
+   */
+  readonly puller?: PullerName | "auto";
+  /** Opens sessions of the `ffmpeg` puller; without it there is none. */
+  readonly ffmpeg?: OpenSession;
+  /** Shared by the pulls of a process, which is the default. */
+  readonly gate?: AttemptGate;
   readonly log?: Log;
   /** Other times to wait; PULL_TIMING where it says nothing. */
   readonly timing?: Partial<PullTiming>;
 }
+
+/** Of every pull of this process that is not given another. */
+const PROCESS_GATE = new AttemptGate();
 
 /** One camera's pull. Owns its connections; the stream is the caller's. */
 export class Pull implements AsyncDisposable {
@@ -56,29 +71,51 @@ export class Pull implements AsyncDisposable {
     reconnects: 0,
     ignored: 0,
     strangers: 0,
+    reordered: 0,
+    late: 0,
+    fallbacks: 0,
     bugs: 0,
   };
   readonly #options: PullOptions;
   readonly #timing: PullTiming;
-  readonly #dialer = new Dialer();
+  readonly #native: RtspPuller;
   readonly #lost: Backoff;
+  readonly #away: Backoff;
   readonly #refused: Backoff;
   readonly #stop = new AbortController();
+  #puller: PullerName;
   #state: CameraState = { at: "idle", since: unixMs() };
-  #session: Session | null = null;
+  #session: PullSession | null = null;
   #running: Promise<void> | null = null;
   /** Failures since the camera was last live. */
   #failures = 0;
+  /** When the first of them was. */
+  #failingFrom: Millis = 0;
+  /** When the session went live; infinite while it is not. */
+  #liveSince: Millis = Number.POSITIVE_INFINITY;
 
   constructor(options: PullOptions) {
     this.#options = options;
     this.#timing = { ...PULL_TIMING, ...options.timing };
     this.#lost = new Backoff(this.#timing.lost, options.random);
+    this.#away = new Backoff(this.#timing.away, options.random);
     this.#refused = new Backoff(this.#timing.refused, options.random);
+    this.#native = new RtspPuller(options);
+    this.#puller = this.#firstPuller();
   }
 
   get state(): CameraState {
     return this.#state;
+  }
+
+  /** What fetches the source now, or did last. */
+  get puller(): PullerName {
+    return this.#puller;
+  }
+
+  /** What carries the media now (`tcp`, `udp`); `null` while nothing does. */
+  get transport(): string | null {
+    return this.#session?.transport ?? null;
   }
 
   /** Begins to pull. Once is enough, and a closed pull stays closed. */
@@ -100,59 +137,112 @@ export class Pull implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    const { signal } = this.#stop;
     this.#enter({ at: "connecting", since: unixMs() });
-    for (;;) {
+    while (!signal.aborted) {
       const end = await this.#attempt();
-      if (this.#stop.signal.aborted) return;
-      await this.#pause(this.#failed(faultOfEnd(end)));
-      if (this.#stop.signal.aborted) return;
+      if (signal.aborted) return;
+      if (end.kind === "ended") {
+        this.#enter({ at: "ended", since: unixMs() });
+        return;
+      }
+      const fault = faultOfEnd(end);
+      if (!this.#triesOther(fault)) await this.#pause(this.#failed(fault));
     }
   }
 
-  /** One attempt at the configured address, and at those it redirects to. */
   async #attempt(): Promise<SessionEnd> {
+    const gate = this.#options.gate ?? PROCESS_GATE;
     try {
-      let address = parseAddress(this.#options.source.reveal());
-      for (let redirects = 0; ; redirects++) {
-        const end = await this.#pull(address);
-        const again = end.kind === "redirected" && !this.#stop.signal.aborted;
-        if (!again || redirects === REDIRECTS_MAX) return end;
-        address = redirectedTo(end.location, address);
-      }
+      using turn = await gate.enter(this.#stop.signal);
+      this.#stop.signal.throwIfAborted();
+      return await this.#pull(() => turn[Symbol.dispose]());
     } catch (error) {
       return { kind: "failed", fault: faultOf(error) };
     }
   }
 
-  async #pull(address: RtspAddress): Promise<SessionEnd> {
-    const { stream, transport, random } = this.#options;
-    const { counters } = this;
-    let liveSince = Number.POSITIVE_INFINITY;
-    const onLive = () => {
-      liveSince = monotonicMs();
-      this.#live();
-    };
-    const timing = this.#timing;
-    const session = new Session({ address, transport, stream, timing, counters, random, onLive });
+  /** @param onPlaying called when the camera agreed to send */
+  async #pull(onPlaying: () => void): Promise<SessionEnd> {
+    const { camera, source, stream, random } = this.#options;
+    const session = this.#open({
+      camera,
+      source,
+      stream,
+      timing: this.#timing,
+      counters: this.counters,
+      random,
+      onPlaying: () => {
+        onPlaying();
+        this.counters.connects++;
+        if (this.counters.connects > 1) this.counters.reconnects++;
+      },
+      onLive: () => this.#live(),
+      onStalled: (fault, until) => this.#stalled(fault, until),
+    });
+    this.#liveSince = Number.POSITIVE_INFINITY;
     this.#session = session;
-    const end = await session.run(this.#dialer);
+    const end = await session.run();
     this.#session = null;
     if (session.packets > 0) stream.restart();
-    if (monotonicMs() - liveSince >= timing.steadyMs) this.#lost.reset();
+    if (monotonicMs() - this.#liveSince >= this.#timing.steadyMs) this.#lost.reset();
     return end;
   }
 
+  get #open(): OpenSession {
+    const { ffmpeg } = this.#options;
+    if (this.#puller === "native") return (context) => this.#native.open(context);
+    if (ffmpeg !== undefined) return ffmpeg;
+    throw new Fault("native_unavailable", "the ffmpeg puller is not available in this process");
+  }
+
+  #firstPuller(): PullerName {
+    const { puller = "auto", ffmpeg, source } = this.#options;
+    if (puller !== "auto") return puller;
+    return ffmpeg === undefined || isRtsp(source) ? "native" : "ffmpeg";
+  }
+
+  /**
+   * Whether the other puller is tried at once: libav for what the native client cannot do. When
+   * libav never went live either, the native client is asked again next time: the camera may have
+   * been given another codec.
+   */
+  #triesOther(fault: Fault): boolean {
+    const { puller = "auto", ffmpeg } = this.#options;
+    const wentLive = this.#liveSince !== Number.POSITIVE_INFINITY;
+    if (puller !== "auto" || ffmpeg === undefined || wentLive) return false;
+    if (this.#puller === "ffmpeg") {
+      this.#puller = this.#firstPuller();
+      return false;
+    }
+    if (!BEYOND_NATIVE.includes(fault.code)) return false;
+    this.#logFailure({ code: fault.code, message: fault.message }, fault);
+    this.#puller = "ffmpeg";
+    return true;
+  }
+
   #live(): void {
+    if (this.#state.at === "live") return;
+    if (this.#liveSince === Number.POSITIVE_INFINITY) this.#liveSince = monotonicMs();
     this.#failures = 0;
     this.#refused.reset();
+    this.#away.reset();
     this.#options.log?.info("camera is live", { camera: this.#options.camera });
     this.#enter({ at: "live", since: unixMs() });
+  }
+
+  #stalled(fault: Fault, until: Millis): void {
+    const cause: Cause = { code: fault.code, message: fault.message };
+    this.#logFailure(cause, fault);
+    const since = unixMs();
+    const nextAttempt = since + Math.max(0, until - monotonicMs());
+    this.#enter({ at: "stalled", since, cause, attempt: this.#failures, nextAttempt });
   }
 
   /** Enters the state that the fault means. Returns how long to wait, in milliseconds. */
   #failed(fault: Fault): number {
     const refused = REFUSALS.includes(fault.code);
-    const waitMs = (refused ? this.#refused : this.#lost).next();
+    const waitMs = (refused ? this.#refused : this.#unreached()).next();
     const cause: Cause = { code: fault.code, message: fault.message };
     this.#logFailure(cause, fault);
     this.#failures++;
@@ -165,6 +255,13 @@ export class Pull implements AsyncDisposable {
       nextAttempt: now + waitMs,
     });
     return waitMs;
+  }
+
+  /** How eagerly a camera that is not there is tried again: less so after a while. */
+  #unreached(): Backoff {
+    const now = monotonicMs();
+    if (this.#failures === 0) this.#failingFrom = now;
+    return now - this.#failingFrom < this.#timing.awayAfterMs ? this.#lost : this.#away;
   }
 
   #failingSince(now: UnixMs, at: CameraState["at"]): UnixMs {
@@ -199,30 +296,9 @@ export class Pull implements AsyncDisposable {
   }
 }
 
-function faultOfEnd(end: SessionEnd): Fault {
-  switch (end.kind) {
-    case "failed":
-      return end.fault;
-    case "redirected":
-      return new Fault("camera_protocol", `redirected more than ${REDIRECTS_MAX} times in a row`);
-    case "closed":
-      return new Fault("camera_closed", "the connection was closed");
-    default:
-      return end satisfies never;
-  }
-}
-
-/** Where a camera sends its clients. The credentials are for the configured host only. */
-function redirectedTo(location: string, from: RtspAddress): RtspAddress {
-  try {
-    const to = parseAddress(location);
-    if (to.user !== null || to.host !== from.host) return to;
-    return { ...to, user: from.user, password: from.password };
-  } catch (cause) {
-    throw new Fault("camera_protocol", `${from.label} redirects to what is no RTSP address`, {
-      cause,
-    });
-  }
+function faultOfEnd(end: Exclude<SessionEnd, { kind: "ended" }>): Fault {
+  if (end.kind === "failed") return end.fault;
+  return new Fault("camera_closed", "the connection was closed");
 }
 
 /** Where a bug was thrown, without a line of it being lost in the log's one line. */

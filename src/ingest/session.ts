@@ -8,108 +8,99 @@ import { isIP } from "node:net";
 import type { Socket } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
-import { monotonicMs, unixMs } from "../native/clock.ts";
-import { videoFormat } from "../rtp/track-format.ts";
+import { monotonicMs } from "../native/clock.ts";
 import type { RtspAddress } from "../rtsp/address.ts";
 import { RtspClient } from "../rtsp/client.ts";
 import type { ClientEvent } from "../rtsp/client-event.ts";
-import type { AgreedTransport, WantedTrack } from "../rtsp/client-track.ts";
-import { parameterSets } from "../rtsp/sdp.ts";
-import type { Pair } from "../rtsp/transport.ts";
-import type { Stream } from "../stream/stream.ts";
-import type { Track } from "../stream/track.ts";
+import type { AgreedTrack } from "../rtsp/client-track.ts";
+import { INTERLEAVED_HEADER_BYTES, writeInterleavedHeader } from "../rtsp/interleaved.ts";
+import type { Lower } from "../rtsp/transport.ts";
 import type { Dialer } from "./dialer.ts";
+import { SessionMedia } from "./media.ts";
 import { hash, token } from "./primitives.ts";
-import type { PullTiming } from "./timing.ts";
+import type { SessionContext } from "./puller.ts";
+import type { TlsSettings } from "./tls.ts";
 import { UdpTrack } from "./udp-track.ts";
-import { MediaWatch } from "./watch.ts";
 
-/** Why a session is over. */
-export type SessionEnd =
+/** Why a connection is over. */
+export type ConnectionEnd =
   | { readonly kind: "failed"; readonly fault: Fault }
   | { readonly kind: "redirected"; readonly location: string }
   | { readonly kind: "closed" };
 
-/** What a pull counts across its sessions; they only grow. */
-export interface PullCounters {
-  /** TCP connections tried. */
-  attempts: number;
-  /** Times that the camera agreed to send. */
-  connects: number;
-  /** Those after the first. */
-  reconnects: number;
-  /** Packets of channels and payload types that were not asked for. */
-  ignored: number;
-  /** UDP packets from addresses that are not the camera's. */
-  strangers: number;
-  /** Broken assumptions of our own; each cost this camera one connection. */
-  bugs: number;
-}
-
 /** What a session is made of. */
-export interface SessionOptions {
+export interface SessionOptions extends Omit<SessionContext, "camera" | "source"> {
   readonly address: RtspAddress;
-  readonly transport: "tcp" | "udp";
-  readonly stream: Stream;
-  readonly timing: PullTiming;
-  readonly counters: PullCounters;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** A viewer gets a picture from now on. */
-  readonly onLive: () => void;
+  readonly tls: TlsSettings;
+  readonly transport: Lower;
+  /** The other transport may be tried after this session: UDP is given less time to begin. */
+  readonly mayFallBack: boolean;
 }
-
-/** RTP payload types are 7 bits. */
-const PAYLOAD_TYPES = 128;
-/** How long the wall clock may be off after it was set; also how often it is looked at. */
-const WALL_CLOCK_INTERVAL_MS = 1_000;
 
 /** Runs once. Owns its sockets and timers, and frees them whatever ends it. */
 export class Session {
-  /** Packets of the track that were handed to the stream. */
-  packets = 0;
   readonly #options: SessionOptions;
-  readonly #watch: MediaWatch;
-  readonly #end = Promise.withResolvers<SessionEnd>();
+  readonly #media: SessionMedia;
+  readonly #ssrc: number;
+  readonly #end = Promise.withResolvers<ConnectionEnd>();
   readonly #aborter = new AbortController();
   #ended = false;
   #closing = false;
   #playing = false;
+  #refused = false;
   #client: RtspClient | null = null;
   #socket: Socket<undefined> | null = null;
-  #udp: UdpTrack | null = null;
-  #video: Track | null = null;
-  #channels: Pair | null = null;
-  /** Payload types of the track's other formats: not video that the stream can read. */
-  readonly #foreign = new Uint8Array(PAYLOAD_TYPES);
+  /** By track. */
+  readonly #udp = new Map<number, UdpTrack>();
   #timer: Timer | null = null;
   #timerAt: Millis = Number.POSITIVE_INFINITY;
-  #reportAt: Millis = Number.POSITIVE_INFINITY;
   #flushing: ReturnType<typeof setImmediate> | null = null;
   /** Read once for everything that a socket read brought. */
   #now: Millis = 0;
-  /** Wall clock minus monotonic clock. */
-  #wallOffset = 0;
-  #wallReadAt: Millis = Number.NEGATIVE_INFINITY;
-  /** RTP arrived since the last flush. */
-  #arrived = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#watch = new MediaWatch(options.timing, options.address.label);
+    this.#ssrc = Math.floor(options.random() * 2 ** 32);
+    const { address, transport, mayFallBack, timing } = options;
+    const hurried = transport === "udp" && mayFallBack;
+    const firstPacketMs = hurried ? timing.firstDatagramMs : timing.firstPacketMs;
+    this.#media = new SessionMedia({
+      ...options,
+      timing: { ...timing, firstPacketMs },
+      label: address.label,
+      ssrc: this.#ssrc,
+    });
+  }
+
+  /** Packets that were handed to the stream. */
+  get packets(): number {
+    return this.#media.packets;
+  }
+
+  /** What carries the packets. */
+  get lower(): Lower {
+    return this.#options.transport;
+  }
+
+  /** The other transport, when this one was refused, or brought nothing over UDP. */
+  get wants(): Lower | null {
+    const { transport } = this.#options;
+    if (this.#refused) return transport === "tcp" ? "udp" : "tcp";
+    return transport === "udp" && this.#playing && this.packets === 0 ? "tcp" : null;
   }
 
   /** Connects and pulls until it is over. Never rejects. */
-  async run(dialer: Dialer): Promise<SessionEnd> {
-    const { address, timing, counters } = this.#options;
+  async run(dialer: Dialer): Promise<ConnectionEnd> {
+    const { address, tls, timing, counters } = this.#options;
     counters.attempts++;
     const handlers = {
       opened: (socket: Socket<undefined>) => this.#guard(() => this.#opened(socket)),
       data: (bytes: Uint8Array) => this.#guard(() => this.#read(bytes)),
       closed: (error: Error | undefined) => this.#lost(error),
     };
+    const target = { ...address, tls: address.secure ? tls : null };
     try {
-      await dialer.dial(address, handlers, timing.connectMs, this.#aborter.signal);
+      await dialer.dial(target, handlers, timing.connectMs, this.#aborter.signal);
     } catch (error) {
       this.#finish({ kind: "failed", fault: faultOf(error) });
     }
@@ -142,7 +133,8 @@ export class Session {
       hash,
       cnonce: token,
       replyTimeoutMs: timing.replyMs,
-      sink: (channel, buffer, start, end) => this.#packet(channel, buffer, start, end),
+      sink: (channel, buffer, start, end) =>
+        this.#media.packet(channel, buffer, start, end, this.#now),
     });
     this.#drain();
   }
@@ -151,38 +143,8 @@ export class Session {
     if (this.#ended || this.#client === null) return;
     this.#now = monotonicMs();
     this.#client.handle(bytes, this.#now);
-    this.#flush();
+    this.#media.flush(this.#now);
     this.#drain();
-  }
-
-  /** Everything of one socket read goes to the sinks at once. */
-  #flush(): void {
-    if (!this.#arrived) return;
-    this.#arrived = false;
-    const { stream, onLive } = this.#options;
-    if (this.#now >= this.#wallReadAt + WALL_CLOCK_INTERVAL_MS) {
-      this.#wallReadAt = this.#now;
-      this.#wallOffset = unixMs() - monotonicMs();
-    }
-    stream.flush(this.#now, this.#now + this.#wallOffset);
-    if (this.#watch.arrived(this.#now, this.#watch.live || stream.keyframe >= 0)) onLive();
-  }
-
-  #packet(channel: number, buffer: Uint8Array, start: number, end: number): void {
-    if (channel === this.#channels?.[0]) this.#rtp(buffer, start, end);
-    else if (channel === this.#channels?.[1]) {
-      this.#video?.receiveControl(buffer, start, end);
-    } else this.#options.counters.ignored++;
-  }
-
-  #rtp(buffer: Uint8Array, start: number, end: number): void {
-    if (end - start > 1 && this.#foreign[buffer[start + 1]! & 0x7f] === 1) {
-      this.#options.counters.ignored++;
-      return;
-    }
-    this.packets++;
-    this.#arrived = true;
-    this.#video?.receive(buffer, start, end, this.#now);
   }
 
   /** Does what the engine wants done, and comes back in time. */
@@ -194,8 +156,8 @@ export class Session {
       if (out.kind === "send") this.#write(out.bytes);
       else if (out.kind === "event") this.#event(out.event);
       else {
-        const media = this.#closing ? Number.POSITIVE_INFINITY : this.#watch.deadline;
-        this.#wake(Math.min(out.until, media, this.#reportAt));
+        const media = this.#closing ? Number.POSITIVE_INFINITY : this.#media.deadline;
+        this.#wake(Math.min(out.until, media));
         return;
       }
     }
@@ -204,13 +166,17 @@ export class Session {
   #event(event: ClientEvent): void {
     switch (event.kind) {
       case "bind":
-        this.#bind();
+        this.#bind(event.index);
         return;
-      case "track":
-        this.#track(event.track, event.transport);
+      case "tracks":
+        this.#tracks(event.tracks);
         return;
       case "playing":
         this.#played();
+        return;
+      case "transport_refused":
+        this.#refused = true;
+        this.#finish({ kind: "failed", fault: event.fault });
         return;
       case "redirected":
       case "failed":
@@ -222,64 +188,57 @@ export class Session {
     }
   }
 
-  #bind(): void {
+  #bind(index: number): void {
     const handlers = {
-      rtp: (packet: Uint8Array) => this.#guard(() => this.#datagram(packet)),
-      rtcp: (packet: Uint8Array) =>
-        this.#guard(() => this.#video?.receiveControl(packet, 0, packet.length)),
+      rtp: (packet: Uint8Array) => this.#guard(() => this.#datagram(index, packet)),
+      rtcp: (packet: Uint8Array) => this.#guard(() => this.#media.controlDatagram(index, packet)),
     };
-    const ssrc = Math.floor(this.#options.random() * 2 ** 32);
-    UdpTrack.open(this.#socket?.localAddress ?? "0.0.0.0", handlers, ssrc).then(
-      (track) => this.#guard(() => this.#bound(track)),
+    UdpTrack.open(this.#socket?.localAddress ?? "0.0.0.0", handlers, this.#ssrc).then(
+      (track) => this.#guard(() => this.#bound(index, track)),
       (error: unknown) => this.#finish({ kind: "failed", fault: faultOf(error) }),
     );
   }
 
-  #bound(track: UdpTrack): void {
+  #bound(index: number, track: UdpTrack): void {
     if (this.#ended) {
       track[Symbol.dispose]();
       return;
     }
-    this.#udp = track;
+    this.#udp.set(index, track);
     this.#client?.bound(track.ports, monotonicMs());
     this.#drain();
   }
 
-  #track({ media, format }: WantedTrack, transport: AgreedTransport): void {
-    for (const { payloadType } of media.formats) {
-      if (payloadType !== format.payloadType) this.#foreign[payloadType % PAYLOAD_TYPES] = 1;
-    }
-    const [video] = this.#options.stream.describe([videoFormat("h264", parameterSets(format))]);
-    this.#video = video ?? null;
-    if (transport.lower === "tcp") this.#channels = transport.channels;
-    else {
+  #tracks(tracks: readonly AgreedTrack[]): void {
+    this.#media.begin(tracks);
+    for (const { index, transport } of tracks) {
+      if (transport.lower === "tcp") continue;
       const { source, serverPort } = transport;
       const remote = this.#socket?.remoteAddress ?? "";
-      const hosts = source !== null && isIP(source) > 0 ? [source, remote] : [remote];
-      this.#udp?.connect({ hosts: [...new Set(hosts)], ports: serverPort });
+      const hosts = source !== null && isHost(source) ? [source, remote] : [remote];
+      this.#udp.get(index)?.connect({ hosts: [...new Set(hosts)], ports: serverPort });
     }
   }
 
   #played(): void {
-    const { counters, timing } = this.#options;
     this.#playing = true;
-    counters.connects++;
-    if (counters.connects > 1) counters.reconnects++;
-    this.#watch.played(this.#now);
-    if (this.#udp) this.#reportAt = this.#now + timing.reportMs;
+    this.#media.played(this.#now);
+    this.#options.onPlaying();
   }
 
   /** The sockets deliver packet by packet; the sinks get what one turn of the loop brought. */
-  #datagram(packet: Uint8Array): void {
+  #datagram(index: number, packet: Uint8Array): void {
     if (this.#ended) return;
     if (this.#flushing === null) {
       this.#now = monotonicMs();
       this.#flushing = setImmediate(() => {
         this.#flushing = null;
-        this.#guard(() => this.#flush());
+        this.#guard(() => this.#media.flush(this.#now));
+        // A packet that overtook another is waited for, but not for long.
+        this.#wake(this.#media.deadline);
       });
     }
-    this.#rtp(packet, 0, packet.length);
+    this.#media.datagram(index, packet, this.#now);
   }
 
   #wake(at: Millis): void {
@@ -296,14 +255,24 @@ export class Session {
   #tick(): void {
     this.#timer = null;
     this.#now = monotonicMs();
-    if (this.#now >= this.#reportAt) {
-      this.#reportAt = this.#now + this.#options.timing.reportMs;
-      this.#udp?.report(this.#video?.lost ?? 0);
-    }
-    const fault = this.#closing ? null : this.#watch.check(this.#now);
+    const fault = this.#closing
+      ? null
+      : this.#media.check(this.#now, (agreed, packet) => this.#report(agreed, packet));
     this.#client?.handle(null, this.#now);
     if (fault) this.#finish({ kind: "failed", fault });
     else this.#drain();
+  }
+
+  /** Over TCP as well: some cameras take nothing else for a sign of life. */
+  #report({ index, transport }: AgreedTrack, packet: Uint8Array): void {
+    if (transport.lower === "udp") {
+      this.#udp.get(index)?.report(packet);
+      return;
+    }
+    const framed = new Uint8Array(INTERLEAVED_HEADER_BYTES + packet.length);
+    const at = writeInterleavedHeader(framed, 0, transport.channels[1], packet.length);
+    framed.set(packet, at);
+    this.#write(framed);
   }
 
   #write(bytes: Uint8Array): void {
@@ -336,15 +305,18 @@ export class Session {
     }
   }
 
-  #finish(end: SessionEnd): void {
+  #finish(end: ConnectionEnd): void {
     if (this.#ended) return;
     this.#leave();
     this.#ended = true;
     this.#aborter.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#flushing !== null) clearImmediate(this.#flushing);
-    if (this.#udp) this.#options.counters.strangers += this.#udp.strangers;
-    this.#udp?.[Symbol.dispose]();
+    this.#media.close();
+    for (const track of this.#udp.values()) {
+      this.#options.counters.strangers += track.strangers;
+      track[Symbol.dispose]();
+    }
     this.#socket?.end();
     this.#end.resolve(this.#closing ? { kind: "closed" } : end);
   }
@@ -356,4 +328,9 @@ export class Session {
       if (out.kind === "send") this.#socket?.write(out.bytes);
     }
   }
+}
+
+/** Some cameras state a name, or an address of theirs that is none, as where packets come from. */
+function isHost(source: string): boolean {
+  return isIP(source) > 0 && source !== "0.0.0.0" && source !== "::";
 }

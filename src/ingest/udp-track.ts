@@ -9,17 +9,14 @@
  */
 import { createSocket, type Socket } from "node:dgram";
 import { Fault } from "../core/fault.ts";
-import { readU32, writeU32 } from "../rtp/header.ts";
-import { writeReceiverReport } from "../rtp/rtcp.ts";
+import { RTP_HEADER_BYTES, writeU32 } from "../rtp/header.ts";
+import { writeEmptyReceiverReport } from "../rtp/rtcp.ts";
 import type { Pair } from "../rtsp/transport.ts";
 
 /** Two keyframes of 20 Mbps. The kernel cuts it to net.core.rmem_max without a word. */
 const RECEIVE_BUFFER_BYTES = 4 << 20;
 /** Half of the tries fail when every second port is taken; more than this is another trouble. */
 const BIND_TRIES_MAX = 32;
-const RTP_HEADER_BYTES = 12;
-const RTCP_EMPTY_REPORT_BYTES = 8;
-const RTCP_RECEIVER_REPORT = 201;
 
 /** Takes what arrives from the camera. The bytes are the callee's own. */
 export interface DatagramHandlers {
@@ -44,10 +41,6 @@ export class UdpTrack implements Disposable {
   readonly #rtcp: Socket;
   readonly #ssrc: number;
   #remote: Remote | null = null;
-  // What a receiver report says; the newest packet's.
-  #source = 0;
-  #sequence = 0;
-  #cycles = 0;
 
   private constructor(rtp: Socket, rtcp: Socket, handlers: DatagramHandlers, ssrc: number) {
     this.#rtp = rtp;
@@ -55,9 +48,7 @@ export class UdpTrack implements Disposable {
     this.#ssrc = ssrc;
     this.ports = [rtp.address().port, rtcp.address().port];
     rtp.on("message", (packet, { address }) => {
-      if (!this.#expects(address)) return;
-      this.#follow(packet);
-      handlers.rtp(packet);
+      if (this.#expects(address)) handlers.rtp(packet);
     });
     rtcp.on("message", (packet, { address }) => {
       if (this.#expects(address)) handlers.rtcp(packet);
@@ -94,22 +85,13 @@ export class UdpTrack implements Disposable {
     const rtp = new Uint8Array(RTP_HEADER_BYTES);
     rtp[0] = 0x80;
     writeU32(rtp, 8, this.#ssrc);
-    const rtcp = new Uint8Array(RTCP_EMPTY_REPORT_BYTES);
-    rtcp.set([0x80, RTCP_RECEIVER_REPORT, 0, 1]);
-    writeU32(rtcp, 4, this.#ssrc);
     this.#send(this.#rtp, rtp, 0);
-    this.#send(this.#rtcp, rtcp, 1);
+    this.#send(this.#rtcp, writeEmptyReceiverReport(this.#ssrc), 1);
   }
 
-  /** Tells the camera how it is received; servers take it as a sign of life. */
-  report(lost: number): void {
-    const report = {
-      ssrc: this.#ssrc,
-      source: this.#source,
-      highestSequence: this.#cycles * 0x10000 + this.#sequence,
-      lost,
-    };
-    this.#send(this.#rtcp, writeReceiverReport(report), 1);
+  /** Sends a receiver report to where the camera wants it. */
+  report(packet: Uint8Array): void {
+    this.#send(this.#rtcp, packet, 1);
   }
 
   [Symbol.dispose](): void {
@@ -121,17 +103,6 @@ export class UdpTrack implements Disposable {
     if (this.#remote?.hosts.includes(address)) return true;
     this.strangers++;
     return false;
-  }
-
-  #follow(packet: Uint8Array): void {
-    if (packet.length < RTP_HEADER_BYTES) return;
-    const sequence = (packet[2]! << 8) | packet[3]!;
-    const source = readU32(packet, 8);
-    if (source !== this.#source) this.#cycles = 0;
-    else if (((sequence - this.#sequence) & 0xffff) >= 0x8000) return;
-    else if (sequence < this.#sequence) this.#cycles++;
-    this.#source = source;
-    this.#sequence = sequence;
   }
 
   #send(socket: Socket, packet: Uint8Array, index: 0 | 1): void {

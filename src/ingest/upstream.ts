@@ -8,7 +8,7 @@
 import { unixMs } from "../native/clock.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import { Stream } from "../stream/stream.ts";
-import { Pull, type PullOptions } from "./ingest.ts";
+import { Pull, type PullerName, type PullOptions } from "./ingest.ts";
 
 /** What the owner of an upstream is told. */
 export interface UpstreamListener {
@@ -45,6 +45,16 @@ export class Upstream implements AsyncDisposable {
 
   get state(): CameraState {
     return this.#state;
+  }
+
+  /** What fetches it; `null` while nothing does. */
+  get puller(): PullerName | null {
+    return this.#pull?.puller ?? null;
+  }
+
+  /** What carries the media (`tcp`, `udp`); `null` while nothing does, or when it is not known. */
+  get transport(): string | null {
+    return this.#pull?.transport ?? null;
   }
 
   /** Counters since the upstream was made; they only grow. */
@@ -164,5 +174,5 @@ export class Upstream implements AsyncDisposable {
 
 /** What only a person can mend is not worth waiting for. */
 function isOver({ at }: CameraState): boolean {
-  return at === "refused";
+  return at === "refused" || at === "ended";
 }

@@ -9,7 +9,15 @@ type State =
   | { readonly at: "silent"; readonly deadline: Millis }
   /** Packets come, but no picture that decodes alone. */
   | { readonly at: "headless"; readonly deadline: Millis }
-  | { readonly at: "live" };
+  | { readonly at: "live" }
+  /** Was live; the connection lives on, without video. */
+  | { readonly at: "stalled"; readonly fault: Fault; readonly until: Millis };
+
+/** What is wrong with a stream: at once, or `until` then unless video comes back. */
+export interface Finding {
+  readonly fault: Fault;
+  readonly until?: Millis;
+}
 
 /** Has no timer: `deadline` says when to `check`. */
 export class MediaWatch {
@@ -17,6 +25,8 @@ export class MediaWatch {
   readonly #label: string;
   #state: State = { at: "idle" };
   #lastPacket: Millis = 0;
+  /** Of audio. */
+  #lastHeard: Millis = Number.NEGATIVE_INFINITY;
 
   /** @param label names the camera in faults */
   constructor(timing: PullTiming, label: string) {
@@ -35,9 +45,14 @@ export class MediaWatch {
     this.#state = { at: "silent", deadline: now + this.#timing.firstPacketMs };
   }
 
+  /** Audio arrived: a sign of life, but nothing to see. */
+  heard(now: Millis): void {
+    this.#lastHeard = now;
+  }
+
   /**
-   * Packets arrived; `decodable` when a keyframe is among those held. Returns true when that makes
-   * the stream live.
+   * Packets of video arrived; `decodable` when a keyframe is among those held. Returns true when that makes
+   * the stream live, again after a stall.
    */
   arrived(now: Millis, decodable: boolean): boolean {
     this.#lastPacket = now;
@@ -64,21 +79,48 @@ export class MediaWatch {
         return Math.min(stalled, this.#state.deadline);
       case "live":
         return stalled;
+      case "stalled":
+        return this.#state.until;
       default:
         return this.#state satisfies never;
     }
   }
 
-  /** What is wrong by now, or `null`. */
-  check(now: Millis): Fault | null {
+  /** What is wrong by now, said once; `null` when nothing is. */
+  check(now: Millis): Finding | null {
     if (now < this.deadline) return null;
-    const { firstPacketMs, stallMs, keyframeMs } = this.#timing;
-    if (this.#state.at === "silent") return this.#stalled("has sent no video", firstPacketMs);
-    if (now >= this.#lastPacket + stallMs) return this.#stalled("stopped sending video", stallMs);
-    return this.#stalled("sends video but no keyframe; shorten its keyframe interval", keyframeMs);
+    const state = this.#state;
+    const { firstPacketMs, stallMs, stalledMs, keyframeMs } = this.#timing;
+    switch (state.at) {
+      case "silent":
+        return { fault: this.#fault("has sent no video", firstPacketMs) };
+      case "headless": {
+        if (now >= this.#lastPacket + stallMs) return { fault: this.#silence(now) };
+        const what = "sends video but no keyframe; shorten its keyframe interval";
+        return { fault: this.#fault(what, keyframeMs) };
+      }
+      case "live": {
+        const until = now + stalledMs;
+        const fault = this.#silence(now);
+        this.#state = { at: "stalled", fault, until };
+        return { fault, until };
+      }
+      case "stalled":
+        return { fault: state.fault };
+      case "idle":
+        return null;
+      default:
+        return state satisfies never;
+    }
   }
 
-  #stalled(what: string, afterMs: number): Fault {
+  #silence(now: Millis): Fault {
+    const { stallMs } = this.#timing;
+    const audible = now - this.#lastHeard < stallMs;
+    return this.#fault(`stopped sending video${audible ? ", its audio goes on" : ""}`, stallMs);
+  }
+
+  #fault(what: string, afterMs: number): Fault {
     return new Fault("camera_stalled", `${this.#label} ${what} (waited ${afterMs / 1000} s)`);
   }
 }

@@ -16,7 +16,9 @@ export type StreamName = "main" | "sub";
 /** How one stream is pulled. `source` holds credentials: never log it. */
 export interface UpstreamSpec {
   readonly source: string;
-  readonly transport: "tcp" | "udp";
+  readonly transport: "auto" | "tcp" | "udp";
+  readonly puller: "auto" | "native" | "ffmpeg";
+  readonly tls: { readonly verify: boolean; readonly fingerprint: string | null };
 }
 
 /** How a camera is pulled. */
@@ -104,11 +106,17 @@ export interface TrackStats {
     readonly timestamp: number;
     readonly captured: UnixMs;
     readonly source: CapturedClock;
+    /** The camera's wall clock minus the hub's at arrival, in ms; `null` until reported. */
+    readonly cameraOffsetMs: number | null;
   } | null;
 }
 
 /** One stream of a camera. Cameras that share an upstream tell the same. */
 export interface StreamStats {
+  /** What fetches it; `null` while nothing does. */
+  readonly puller: "native" | "ffmpeg" | null;
+  /** What carries it (`tcp`, `udp`); `null` while nothing does, or when it is not known. */
+  readonly transport: string | null;
   readonly connects: number;
   readonly reconnects: number;
   /** `null` until the camera described what it sends. */

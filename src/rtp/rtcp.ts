@@ -11,6 +11,9 @@ export const RTCP_PSFB = 206;
 
 /** Seconds from 1900 (NTP) to 1970 (Unix). */
 const NTP_UNIX_SECONDS = 2_208_988_800;
+/** The seconds have 32 bits: without the highest they count on from 2036 (RFC 4330 section 3). */
+const NTP_ERA_SECONDS = 2 ** 32;
+const NTP_SECONDS_MIN = 2 ** 31;
 
 export interface SenderReport {
   readonly ssrc: number;
@@ -37,13 +40,19 @@ export function eachRtcp(
   }
 }
 
-/** Reads the sender report in [start, end), or `null` when it is too short. */
+/**
+ * Reads the sender report in [start, end). `null` when it is too short, or from a sender that has
+ * no clock and says so by the time zero (RFC 3550 section 6.4.1).
+ */
 export function readSenderReport(b: Uint8Array, start: number, end: number): SenderReport | null {
   if (end - start < 28) return null;
-  const seconds = readU32(b, start + 8) - NTP_UNIX_SECONDS;
+  const seconds = readU32(b, start + 8);
+  const fraction = readU32(b, start + 12);
+  if (seconds === 0 && fraction === 0) return null;
+  const era = seconds < NTP_SECONDS_MIN ? NTP_ERA_SECONDS : 0;
   return {
     ssrc: readU32(b, start + 4),
-    wallClock: seconds * 1000 + (readU32(b, start + 12) / 2 ** 32) * 1000,
+    wallClock: (seconds + era - NTP_UNIX_SECONDS + fraction / 2 ** 32) * 1000,
     timestamp: readU32(b, start + 16),
     packets: readU32(b, start + 20),
     bytes: readU32(b, start + 24),
@@ -94,6 +103,16 @@ export function writeReceiverReport(report: ReceiverReport): Uint8Array {
   writeU32(b, 8, report.source);
   writeU32(b, 12, Math.min(report.lost, 0x7fffff));
   writeU32(b, 16, report.highestSequence);
+  return b;
+}
+
+/** Writes a receiver report of nothing heard yet: a sign of life. */
+export function writeEmptyReceiverReport(ssrc: number): Uint8Array {
+  const b = new Uint8Array(8);
+  b[0] = 0x80;
+  b[1] = RTCP_RR;
+  writeU16(b, 2, 1);
+  writeU32(b, 4, ssrc);
   return b;
 }
 

@@ -21,6 +21,8 @@ describe("addresses", () => {
       "rtsp://cam:8554/a?b=c/d&e",
       { port: 8554, requestUri: "rtsp://cam:8554/a?b=c/d&e" },
     ],
+    ["TLS", "RTSPS://u:p@cam/a", { port: 322, secure: true, requestUri: "rtsps://cam/a" }],
+    ["TLS, other port", "rtsps://cam:8322/a", { port: 8322, secure: true }],
     ["no path", "rtsp://cam", { host: "cam", requestUri: "rtsp://cam", label: "cam" }],
     ["query without path", "rtsp://cam?x=1", { host: "cam", requestUri: "rtsp://cam?x=1" }],
     [
@@ -78,7 +80,6 @@ describe("what cannot be read", () => {
   const cases: [name: string, text: string, says: string][] = [
     ["no scheme", "10.0.0.9/hunter2", "must look like rtsp://"],
     ["HTTP", "http://u:hunter2@h/", "must look like rtsp://"],
-    ["TLS", "rtsps://u:hunter2@h/", "use rtsp://"],
     ["no host", "rtsp:///hunter2", "names no host"],
     ["empty", "", "must look like rtsp://"],
     ["port 0", "rtsp://u:hunter2@h:0/", "port outside"],

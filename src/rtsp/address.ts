@@ -7,6 +7,8 @@ export interface RtspAddress {
   /** Name or address, an IPv6 address without its brackets. */
   readonly host: string;
   readonly port: number;
+  /** TLS from the first byte on: `rtsps:`. */
+  readonly secure: boolean;
   /** Decoded; `null` when the address names no user. */
   readonly user: string | null;
   /** Decoded; empty when the address names a user alone, `null` when it names none. */
@@ -19,6 +21,8 @@ export interface RtspAddress {
 
 /** RFC 2326 section 3.2. */
 const RTSP_PORT = 554;
+/** RFC 7826 section 4.2. */
+const RTSPS_PORT = 322;
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//;
 // Host names are wider than DNS allows: underscores are common in home networks.
@@ -30,31 +34,25 @@ const HOST_PORT = /^(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\p{L}\p{N}._-]+)(?::(\d{1,
  */
 export function parseAddress(text: string): RtspAddress {
   const address = text.trim();
-  const scheme = schemeOf(address);
+  const scheme = SCHEME.exec(address)?.[0] ?? "";
+  if (!/^rtsps?:/i.test(scheme)) {
+    invalid("is no RTSP address: it must look like rtsp://user:password@host:554/path");
+  }
   if (/[\p{Cc}]/u.test(address)) invalid("holds a control character or line break");
+  const secure = /^rtsps:/i.test(scheme);
   const { userinfo, hostPort, rest } = split(address.slice(scheme.length));
   const [, host = "", port] = HOST_PORT.exec(hostPort) ?? [];
-  const portNumber = port ? Number(port) : RTSP_PORT;
+  const portNumber = port ? Number(port) : secure ? RTSPS_PORT : RTSP_PORT;
   if (portNumber < 1 || portNumber > 65_535) invalid("names a port outside 1 to 65535");
   const path = encodePath(rest.replace(/#.*$/s, ""));
   return {
     host: host.replace(/^\[|\]$/g, ""),
     port: portNumber,
+    secure,
     ...credentialsOf(userinfo),
-    requestUri: `rtsp://${hostPort}${path}`,
+    requestUri: `${secure ? "rtsps" : "rtsp"}://${hostPort}${path}`,
     label: hostPort + withoutSecrets(path),
   };
-}
-
-/** The part up to and including `://`. */
-function schemeOf(address: string): string {
-  const match = SCHEME.exec(address);
-  const scheme = match?.[1]?.toLowerCase();
-  if (scheme === "rtsps") invalid("asks for TLS (rtsps://), which is not supported: use rtsp://");
-  if (!match || scheme !== "rtsp") {
-    invalid("is no RTSP address: it must look like rtsp://user:password@host:554/path");
-  }
-  return match[0];
 }
 
 interface Parts {

@@ -2,25 +2,23 @@
 import type { Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import type { RtspAddress } from "./address.ts";
-import type { AgreedTransport, WantedTrack } from "./client-track.ts";
+import type { AgreedTrack } from "./client-track.ts";
 import type { Hash } from "./digest.ts";
 import type { PacketSink } from "./interleaved.ts";
+import type { Lower } from "./transport.ts";
 
 /** What a client tells its driver. */
 export type ClientEvent =
   /** Bind two UDP ports for the track and answer with `bound`. Over UDP only. */
   | { readonly kind: "bind"; readonly index: number }
-  /** The camera agreed to send the track. */
-  | {
-      readonly kind: "track";
-      readonly index: number;
-      readonly track: WantedTrack;
-      readonly transport: AgreedTransport;
-    }
-  /** Every track is set up and the camera was told to send. */
+  /** These tracks are set up, the video first. PLAY is asked for next, and packets may come. */
+  | { readonly kind: "tracks"; readonly tracks: readonly AgreedTrack[] }
+  /** The camera was told to send. */
   | { readonly kind: "playing" }
   /** The stream is at another address. Nothing comes after this. */
   | { readonly kind: "redirected"; readonly location: string }
+  /** The camera does not send in the way that was asked for. Nothing comes after this. */
+  | { readonly kind: "transport_refused"; readonly fault: Fault }
   /** Nothing comes after this. */
   | { readonly kind: "failed"; readonly fault: Fault }
   /** The camera took leave, or was waited for long enough. Nothing comes after this. */
@@ -30,11 +28,11 @@ export type ClientEvent =
 export interface ClientOptions {
   readonly now: Millis;
   readonly address: RtspAddress;
-  readonly transport: "tcp" | "udp";
+  readonly transport: Lower;
   readonly hash: Hash;
   /** A new unpredictable text of hex digits per call. */
   readonly cnonce: () => string;
-  /** Takes the packets of every channel; see the `track` events for which is which. */
+  /** Takes the packets of every channel; see the `tracks` event for which is which. */
   readonly sink: PacketSink;
   /** For each request; 10 s unless stated. */
   readonly replyTimeoutMs?: Millis;

@@ -49,7 +49,7 @@ export function transportRefused({ label }: RtspAddress, transport: "tcp" | "udp
 
 /** Nothing in the description can be forwarded. */
 export function nothingToForward({ label }: RtspAddress, offered: SessionDescription): Fault {
-  const message = `${label} offers ${offeredBy(offered)}; only H264 video can be forwarded: set the camera to H.264`;
+  const message = `${label} offers ${offeredBy(offered)}; none of it is video that can be forwarded: set the camera to H.264`;
   return new Fault("track_unsupported", message);
 }
 

@@ -134,7 +134,7 @@ describe("refusals", () => {
   test("another codec is named", () => {
     const { fault } = described(SDP.replace("H264", "H265"));
     expect(fault?.code).toBe("track_unsupported");
-    expect(fault?.message).toContain("offers audio PCMA, video H265; only H264");
+    expect(fault?.message).toContain("offers audio PCMA, video H265; none of it");
   });
 
   test("no description is named", () => {

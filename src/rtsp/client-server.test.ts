@@ -128,27 +128,30 @@ describe("client and server", () => {
   test.each(variants)("play ten minutes over TCP: %s", (_name, client, server) => {
     const wire = new Wire(client, server).run(600_000);
     expect(wire.kinds).toEqual([
-      ["track", "playing"],
+      ["tracks", "playing"],
       ["describe", "setup", "play"],
     ]);
     wire.client.close(wire.now);
     wire.run(wire.now);
     expect(wire.kinds).toEqual([
-      ["track", "playing", "closed"],
+      ["tracks", "playing", "closed"],
       ["describe", "setup", "play", "teardown"],
     ]);
   });
 
   test("an hour with nonces that run out", () => {
     const wire = new Wire({ source }, { authentication }, 1000).run(3_600_000);
-    expect(wire.kinds[0]).toEqual(["track", "playing"]);
+    expect(wire.kinds[0]).toEqual(["tracks", "playing"]);
   });
 
   test("over UDP", () => {
     const wire = new Wire({ transport: "udp" }, {}).run(0);
     expect(wire.clientEvents).toMatchObject([
       { kind: "bind" },
-      { kind: "track", transport: { lower: "udp", serverPort: [7000, 7001], source: null } },
+      {
+        kind: "tracks",
+        tracks: [{ transport: { lower: "udp", serverPort: [7000, 7001], source: null } }],
+      },
       { kind: "playing" },
     ]);
   });

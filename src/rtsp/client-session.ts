@@ -18,11 +18,19 @@ export interface ClientSession {
   readonly keepaliveMs: Millis;
 }
 
-/** Reads the header of a response to SETUP; `null` for a response without one. */
-export function readSession(header: string | null): ClientSession {
-  if (header === null) return { id: null, keepaliveMs: KEEPALIVE_INTERVAL_MS };
-  const id = header.split(";")[0]?.trim() || null;
-  const seconds = Number(/;\s*timeout\s*=\s*"?(\d+)/i.exec(header)?.[1] ?? 0);
+/** No session yet, or a camera that names none. */
+export const NO_SESSION: ClientSession = { id: null, keepaliveMs: KEEPALIVE_INTERVAL_MS };
+
+/**
+ * Reads the header of a response, `null` for one without. Later responses may leave out what the
+ * first one stated, `known`.
+ */
+export function readSession(header: string | null, known: ClientSession): ClientSession {
+  if (header === null) return known;
+  const id = known.id ?? (header.split(";")[0]?.trim() || null);
+  const timeout = /;\s*timeout\s*=\s*"?(\d+)/i.exec(header)?.[1];
+  if (timeout === undefined && known.id !== null) return { ...known, id };
+  const seconds = Number(timeout ?? 0);
   const half = (seconds > 0 ? seconds * 1000 : SESSION_TIMEOUT_MS) / 2;
   const atMost = Math.min(half, KEEPALIVE_INTERVAL_MS_MAX);
   return { id, keepaliveMs: Math.max(atMost, KEEPALIVE_INTERVAL_MS_MIN) };

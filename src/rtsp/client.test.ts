@@ -29,10 +29,14 @@ describe("a good camera", () => {
     expect(rig.requests.map((r) => r.headers.get("Session"))).toEqual([null, null, null, "42"]);
     expect(rig.events).toMatchObject([
       {
-        kind: "track",
-        index: 0,
-        track: { format: { payloadType: 96, encoding: "H264" } },
-        transport: { lower: "tcp", channels: [0, 1] },
+        kind: "tracks",
+        tracks: [
+          {
+            index: 0,
+            format: { payloadType: 96, encoding: "H264" },
+            transport: { lower: "tcp", channels: [0, 1] },
+          },
+        ],
       },
       { kind: "playing" },
     ]);
@@ -52,7 +56,10 @@ describe("a good camera", () => {
     expect(rig.requests[2]?.headers.get("Transport")).toBe("RTP/AVP;unicast;client_port=5000-5001");
     expect(rig.events).toMatchObject([
       { kind: "bind", index: 0 },
-      { kind: "track", transport: { lower: "udp", serverPort: [6000, 6001], source: "10.0.0.3" } },
+      {
+        kind: "tracks",
+        tracks: [{ transport: { lower: "udp", serverPort: [6000, 6001], source: "10.0.0.3" } }],
+      },
       { kind: "playing" },
     ]);
   });
@@ -68,7 +75,7 @@ describe("a good camera", () => {
 
   test("ten quiet minutes: a keepalive each half minute, no event", () => {
     const rig = new ClientRig(goodCamera).run(600_000);
-    expect(rig.kinds).toEqual(["track", "playing"]);
+    expect(rig.kinds).toEqual(["tracks", "playing"]);
     expect(rig.methods.slice(4)).toEqual(Array(20).fill("GET_PARAMETER"));
     expect(rig.requests.at(-1)?.uri).toBe("rtsp://cam/stream/");
   });
@@ -79,7 +86,7 @@ describe("a good camera", () => {
     rig.client.close(rig.now);
     rig.run(rig.now);
     expect(rig.methods.slice(4)).toEqual(["TEARDOWN"]);
-    expect(rig.kinds).toEqual(["track", "playing", "closed"]);
+    expect(rig.kinds).toEqual(["tracks", "playing", "closed"]);
     rig.run(600_000);
     expect(rig.methods.length).toBe(5);
   });
@@ -184,7 +191,7 @@ describe("silence", () => {
 
 describe("odd cameras", () => {
   const goes = (script: ReturnType<typeof camera>) => {
-    expect(new ClientRig(script).run(60_000).kinds).toEqual(["track", "playing"]);
+    expect(new ClientRig(script).run(60_000).kinds).toEqual(["tracks", "playing"]);
   };
 
   test("quirk: CSeq is wrong or missing in responses", () => {
@@ -197,7 +204,7 @@ describe("odd cameras", () => {
   test("quirk: a response that nobody asked for", () => {
     const rig = new ClientRig(goodCamera).run(0);
     rig.inject(writeResponse(404, []));
-    expect(rig.run(60_000).kinds).toEqual(["track", "playing"]);
+    expect(rig.run(60_000).kinds).toEqual(["tracks", "playing"]);
   });
   test("quirk: no Transport in the response to SETUP", () => {
     goes(camera((r) => (r.method === "SETUP" ? reply(r, 200, [["Session", "1"]]) : undefined)));
@@ -207,7 +214,9 @@ describe("odd cameras", () => {
     const rig = new ClientRig(
       camera((r) => (r.method === "SETUP" ? reply(r, 200, own) : undefined)),
     );
-    expect(rig.run(0).events[0]).toMatchObject({ transport: { channels: [4, 5] } });
+    expect(rig.run(0).events[0]).toMatchObject({
+      tracks: [{ transport: { channels: [4, 5] } }],
+    });
   });
   test("quirk: lower-case header names, headers and parameters that nobody knows", () => {
     goes((r) =>
@@ -233,7 +242,7 @@ describe("odd cameras", () => {
     rig.run(0);
     expect(rig.answers).toMatchObject([{ status }]);
     expect(rig.answers[0]?.headers.get("CSeq")).toBe("77");
-    expect(rig.kinds).toEqual(["track", "playing"]);
+    expect(rig.kinds).toEqual(["tracks", "playing"]);
   });
 });
 
@@ -251,7 +260,7 @@ describe("leaving early", () => {
     const play = rig.requests.at(-1);
     rig.client.close(0);
     if (play) rig.inject(goodCamera(play));
-    expect(rig.run(0).kinds).toEqual(["track", "closed"]);
+    expect(rig.run(0).kinds).toEqual(["tracks", "closed"]);
   });
   test("no packet comes after the end", () => {
     const rig = new ClientRig(goodCamera).run(0);
@@ -289,7 +298,9 @@ test("any answers: events and an end, never a throw, never a loop", () => {
         },
         { source },
       ).run(900_000);
-      const ends = rig.kinds.filter((kind) => ["failed", "redirected"].includes(kind));
+      const ends = rig.kinds.filter((kind) =>
+        ["failed", "transport_refused", "redirected"].includes(kind),
+      );
       expect(ends.length).toBe(1);
       expect(rig.fault?.message ?? "").not.toContain("p@ss");
     }),

@@ -21,9 +21,9 @@ import {
   unauthorized,
   unknownAuthentication,
 } from "./client-fault.ts";
-import { readSession } from "./client-session.ts";
-import { agreedBy, chooseTracks, type WantedTrack, wantedTransport } from "./client-track.ts";
-import { baseUri, controlUri } from "./control.ts";
+import { NO_SESSION, readSession } from "./client-session.ts";
+import { Setup } from "./client-setup.ts";
+import { wantedTransport } from "./client-track.ts";
 import { Authorizer } from "./digest.ts";
 import {
   type Field,
@@ -34,8 +34,7 @@ import {
   writeResponse,
 } from "./message.ts";
 import { RtspReader } from "./reader.ts";
-import { parseSdp, type SessionDescription } from "./sdp.ts";
-import { type Pair, writeTransport } from "./transport.ts";
+import { type Lower, type Pair, writeTransport } from "./transport.ts";
 
 /** Cameras answer within milliseconds, those that start an encoder for it within seconds. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -67,14 +66,6 @@ type State =
   | { readonly at: "closing"; readonly cseq: number; readonly deadline: Millis }
   | { readonly at: "ended" };
 
-/** What the camera described, resolved. */
-interface Presentation {
-  readonly description: SessionDescription;
-  readonly tracks: readonly WantedTrack[];
-  /** What control attributes are relative to. */
-  readonly base: string;
-}
-
 /** One connection's engine; asks for OPTIONS as soon as it is made. */
 export class RtspClient implements Engine<ClientEvent> {
   readonly #options: ClientOptions;
@@ -86,8 +77,8 @@ export class RtspClient implements Engine<ClientEvent> {
   /** When a packet last came on the connection. */
   #packetAt: Millis = Number.NEGATIVE_INFINITY;
   #cseq = 0;
-  #presentation: Presentation | null = null;
-  #session = readSession(null);
+  #setup: Setup | null = null;
+  #session = NO_SESSION;
   #keepaliveMethod: "GET_PARAMETER" | "OPTIONS" = "OPTIONS";
 
   constructor(options: ClientOptions) {
@@ -124,7 +115,7 @@ export class RtspClient implements Engine<ClientEvent> {
     const state = this.#state;
     if (state.at !== "binding") return;
     this.#now = now;
-    this.#setup(state.index, clientPort);
+    this.#askSetup(state.index, clientPort);
   }
 
   /** Takes leave of the camera: `closed` follows, at the latest after half a second. */
@@ -136,7 +127,7 @@ export class RtspClient implements Engine<ClientEvent> {
       this.#end({ kind: "closed" });
       return;
     }
-    this.#send("TEARDOWN", this.#aggregateUri(), []);
+    this.#send("TEARDOWN", this.#described.aggregateUri, []);
     this.#state = { at: "closing", cseq: this.#cseq, deadline: now + TEARDOWN_TIMEOUT_MS };
   }
 
@@ -219,15 +210,23 @@ export class RtspClient implements Engine<ClientEvent> {
     else if (!ok) this.#onRefusal(step, method, response);
     else if (step.kind === "describe") this.#onDescription(response);
     else if (step.kind === "setup") this.#onSetup(step.index, response);
-    else this.#onPlay();
+    else this.#onPlay(response);
   }
 
   #onRefusal(step: Step, method: string, response: Response): void {
     const { address, transport } = this.#options;
-    // The place to try the other transport, once there is a setting that allows it.
-    const transportIsWrong = step.kind === "setup" && response.status === 461;
-    if (transportIsWrong) this.#fail(transportRefused(address, transport));
+    if (step.kind !== "setup") this.#fail(refused(address, method, response));
+    else if (step.index > 0) this.#prepare(step.index + 1);
+    else if (response.status === 461) this.#refuseTransport(transport);
+    else if (response.status === 404 && this.#described.distrustBase()) this.#prepare(0);
     else this.#fail(refused(address, method, response));
+  }
+
+  #refuseTransport(transport: Lower): void {
+    this.#end({
+      kind: "transport_refused",
+      fault: transportRefused(this.#options.address, transport),
+    });
   }
 
   #onOptions(response: Response): void {
@@ -244,51 +243,55 @@ export class RtspClient implements Engine<ClientEvent> {
   #onDescription(response: Response): void {
     const { address } = this.#options;
     try {
-      const description = parseSdp(new TextDecoder().decode(response.body));
-      const base = baseUri(response.headers, description.control, address.requestUri);
-      const tracks = chooseTracks(description);
-      this.#presentation = { description, tracks, base };
-      if (tracks.length === 0) this.#fail(nothingToForward(address, description));
-      else this.#prepare(0);
+      this.#setup = new Setup(response, address.requestUri);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#fail(new Fault(error.code, `${address.label}: ${error.message}`, { cause: error }));
+      return;
     }
+    if (this.#setup.tracks.length > 0) this.#prepare(0);
+    else this.#fail(nothingToForward(address, this.#setup.description));
   }
 
   /** Sets up the track of this index, once there are ports for it where ports are needed. */
   #prepare(index: number): void {
-    if (this.#options.transport === "tcp") this.#setup(index, null);
+    if (index === this.#described.tracks.length) this.#askPlay();
+    else if (this.#options.transport === "tcp") this.#askSetup(index, null);
     else {
       this.#state = { at: "binding", index, deadline: this.#now + this.#replyTimeoutMs };
       this.#tell({ kind: "bind", index });
     }
   }
 
-  #setup(index: number, clientPort: Pair | null): void {
-    const { track, base } = this.#track(index);
+  #askSetup(index: number, clientPort: Pair | null): void {
     const transport = writeTransport(wantedTransport(index, clientPort));
-    const uri = controlUri(base, track.media.control);
+    const uri = this.#described.trackUri(index);
     this.#ask({ kind: "setup", index }, "SETUP", uri, [["Transport", transport]]);
   }
 
   #onSetup(index: number, response: Response): void {
-    const { address, transport: lower } = this.#options;
+    const { transport } = this.#options;
     // Further tracks join the session of the first, whether their responses say so or not.
-    const session = response.headers.get("Session");
-    if (session !== null || index === 0) this.#session = readSession(session);
-    const { track, count } = this.#track(index);
-    const transport = agreedBy(response, index, lower);
-    if (transport === null) {
-      this.#fail(transportRefused(address, lower));
-      return;
-    }
-    this.#tell({ kind: "track", index, track, transport });
-    if (index + 1 < count) this.#prepare(index + 1);
-    else this.#ask({ kind: "play" }, "PLAY", this.#aggregateUri(), [["Range", "npt=0.000-"]]);
+    this.#session = readSession(response.headers.get("Session"), this.#session);
+    const agreed = this.#described.agree(index, response, transport);
+    // The video does not wait for an audio track that cannot be had.
+    if (agreed || index > 0) this.#prepare(index + 1);
+    else this.#refuseTransport(transport);
   }
 
-  #onPlay(): void {
+  #askPlay(): void {
+    const { agreed, aggregateUri } = this.#described;
+    this.#tell({ kind: "tracks", tracks: agreed });
+    this.#ask({ kind: "play" }, "PLAY", aggregateUri, [["Range", "npt=0.000-"]]);
+  }
+
+  #onPlay(response: Response): void {
+    const session = response.headers.get("Session");
+    if (this.#session.id !== null) this.#session = readSession(session, this.#session);
+    this.#played();
+  }
+
+  #played(): void {
     this.#rest();
     this.#tell({ kind: "playing" });
   }
@@ -308,17 +311,9 @@ export class RtspClient implements Engine<ClientEvent> {
     this.#rest();
   }
 
-  #track(index: number): { track: WantedTrack; base: string; count: number } {
-    const track = this.#presentation?.tracks[index];
-    assert(this.#presentation && track, "only described tracks are set up");
-    return { track, base: this.#presentation.base, count: this.#presentation.tracks.length };
-  }
-
-  /** The address of the whole stream, for requests about the session. */
-  #aggregateUri(): string {
-    const presentation = this.#presentation;
-    assert(presentation !== null, "a session follows a description");
-    return controlUri(presentation.base, presentation.description.control);
+  get #described(): Setup {
+    assert(this.#setup !== null, "tracks and sessions follow a description");
+    return this.#setup;
   }
 
   get #replyTimeoutMs(): Millis {
@@ -360,7 +355,7 @@ export class RtspClient implements Engine<ClientEvent> {
         this.#fail(new Fault("internal", "no UDP ports were bound for a camera"));
         return;
       case "playing":
-        this.#ask({ kind: "keepalive" }, this.#keepaliveMethod, this.#aggregateUri());
+        this.#ask({ kind: "keepalive" }, this.#keepaliveMethod, this.#described.aggregateUri);
         return;
       case "closing":
         this.#end({ kind: "closed" });
@@ -373,9 +368,10 @@ export class RtspClient implements Engine<ClientEvent> {
   }
 
   #unanswered({ step, method }: Pending, deadline: Millis): void {
-    // Some cameras answer nothing while they send; what they send is a sign of life as well.
-    const sends = step.kind === "keepalive" && this.#packetAt > deadline - this.#replyTimeoutMs;
-    if (sends) this.#rest();
+    // Some cameras answer nothing while they send; what they send is an answer as well.
+    const sends = this.#packetAt > deadline - this.#replyTimeoutMs;
+    if (sends && step.kind === "keepalive") this.#rest();
+    else if (sends && step.kind === "play") this.#played();
     else this.#fail(unanswered(this.#options.address, method, this.#replyTimeoutMs));
   }
 

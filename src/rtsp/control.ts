@@ -1,6 +1,7 @@
 /** Which address a request about a session or a track goes to (RFC 2326 appendix C.1.1). */
 import type { HeaderFields } from "./message.ts";
 
+const AUTHORITY = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/;
 const ABSOLUTE = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 
 /**
@@ -13,7 +14,8 @@ export function baseUri(
   requestUri: string,
 ): string {
   const stated = headers.get("Content-Base") || headers.get("Content-Location");
-  if (stated) return ABSOLUTE.test(stated) ? stated : onHostOf(requestUri, stated);
+  // Cameras behind a NAT state the address they have there; who asks knows a better one.
+  if (stated) return onHostOf(requestUri, stated.replace(AUTHORITY, ""));
   if (sessionControl !== null && ABSOLUTE.test(sessionControl)) return sessionControl;
   return requestUri;
 }
@@ -33,6 +35,6 @@ export function controlUri(base: string, control: string | null): string {
 
 /** Some cameras state a base that is only a path. */
 function onHostOf(uri: string, path: string): string {
-  const root = /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]*/.exec(uri)?.[0] ?? "";
-  return path.startsWith("/") ? root + path : `${root}/${path}`;
+  const root = AUTHORITY.exec(uri)?.[0] ?? "";
+  return path === "" || /^[/?]/.test(path) ? root + path : `${root}/${path}`;
 }

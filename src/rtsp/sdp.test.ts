@@ -168,8 +168,8 @@ describe("what control attributes are relative to", () => {
   const asked = "rtsp://h:99/s?x=1";
   const cases: [name: string, headers: [string, string][], control: string | null, want: string][] =
     [
-      ["Content-Base", [["Content-Base", "rtsp://h/b/"]], "rtsp://h/c", "rtsp://h/b/"],
-      ["Content-Location", [["content-location", "rtsp://h/l"]], null, "rtsp://h/l"],
+      ["Content-Base", [["Content-Base", "rtsp://h/b/"]], "rtsp://h/c", "rtsp://h:99/b/"],
+      ["Content-Location", [["content-location", "rtsp://h/l"]], null, "rtsp://h:99/l"],
       ["a session control", [], "rtsp://h/c", "rtsp://h/c"],
       ["a session control that is relative", [], "*", asked],
       ["nothing", [], null, asked],

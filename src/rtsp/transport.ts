@@ -1,5 +1,8 @@
 /** The Transport header (RFC 2326 section 12.39). */
 
+/** What carries RTP: the RTSP connection itself, or UDP beside it. */
+export type Lower = "tcp" | "udp";
+
 /** Two numbers that belong together: RTP and its RTCP. */
 export type Pair = readonly [rtp: number, rtcp: number];
 
@@ -7,7 +10,7 @@ export type Pair = readonly [rtp: number, rtcp: number];
 export interface Transport {
   /** As written, upper case: `RTP/AVP` but for encrypted or feedback profiles. */
   readonly profile: string;
-  readonly lower: "tcp" | "udp";
+  readonly lower: Lower;
   readonly delivery: "unicast" | "multicast";
   /** Channels on the RTSP connection. */
   readonly interleaved: Pair | null;
@@ -21,7 +24,7 @@ export interface Transport {
 }
 
 /** A transport of which nothing but its kind is said. */
-export function plainTransport(lower: "tcp" | "udp"): Transport {
+export function plainTransport(lower: Lower): Transport {
   return {
     profile: "RTP/AVP",
     lower,

@@ -14,6 +14,14 @@ export type CameraState =
   /** First attempt; nothing has failed yet. */
   | { readonly at: "connecting"; readonly since: UnixMs }
   | { readonly at: "live"; readonly since: UnixMs }
+  /** Connected, but no video comes, whatever else does: connected anew at `nextAttempt`. */
+  | {
+      readonly at: "stalled";
+      readonly since: UnixMs;
+      readonly cause: Cause;
+      readonly attempt: number;
+      readonly nextAttempt: UnixMs;
+    }
   /** Lost or not reached; tried again, forever. */
   | {
       readonly at: "reconnecting";
@@ -30,4 +38,6 @@ export type CameraState =
       readonly cause: Cause;
       readonly attempt: number;
       readonly nextAttempt: UnixMs;
-    };
+    }
+  /** The source is finite and came to its end: a file that is not looped. */
+  | { readonly at: "ended"; readonly since: UnixMs };

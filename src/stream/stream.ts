@@ -30,6 +30,7 @@ export class Stream {
     const before = [this.video, this.audio];
     this.video = continued(this.video, video);
     this.audio = continued(this.audio, audio);
+    this.#link();
     if (this.video !== before[0] || this.audio !== before[1]) this.onChange?.();
     return formats.map((format) => {
       if (format === video) return this.video;
@@ -53,6 +54,12 @@ export class Stream {
   end(): void {
     this.video?.end();
     this.audio?.end();
+  }
+
+  /** Sound and picture keep together: one that brings no reports goes by the other's. */
+  #link(): void {
+    if (this.video) this.video.clock.sibling = this.audio?.clock ?? null;
+    if (this.audio) this.audio.clock.sibling = this.video?.clock ?? null;
   }
 }
 

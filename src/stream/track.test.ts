@@ -148,17 +148,42 @@ describe("track", () => {
     expect(units[0]).toMatchObject({ arrived: 1_000, completed: 1_250, keyframe: true });
   });
 
+  function report(track: Track, ssrc: number, timestamp: number, wallClock: number): void {
+    const b = writeSenderReport({ ssrc, wallClock, timestamp, packets: 0, bytes: 0 }, "camera");
+    track.receiveControl(b, 0, b.length);
+  }
+
   test("sender reports bring the camera's own clock", () => {
     const track = new Track(videoFormat("h264"));
     const camera = new Camera(track);
     const { units } = watch(track);
+    report(track, 0, camera.timestamp, WALL + 400);
     camera.frame();
-    const report = { ssrc: 0, wallClock: 5_000, timestamp: camera.timestamp, packets: 0, bytes: 0 };
-    const b = writeSenderReport(report, "camera");
-    track.receiveControl(b, 0, b.length);
+    expect(units[0]?.capturedClock).toBe("rtcp");
+    expect(units[0]?.captured).toBeCloseTo(WALL + 400, 1);
+    expect(track.clock.cameraOffsetMs).toBeCloseTo(-600, 1);
+  });
+
+  test("quirk: sender reports of another SSRC on the track's channel", () => {
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
+    report(track, 77, camera.timestamp, WALL + 400);
     camera.frame();
-    expect(units[1]?.capturedClock).toBe("rtcp");
-    expect(units[1]?.captured).toBeCloseTo(5_000, 1);
+    report(track, 0, camera.timestamp, WALL + 440);
+    report(track, 77, camera.timestamp, WALL);
+    camera.frame();
+    expect(units.map(({ capturedClock }) => capturedClock)).toEqual(["arrival", "rtcp"]);
+  });
+
+  test("quirk: sender reports with the NTP time zero", () => {
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
+    report(track, 0, camera.timestamp, -2_208_988_800_000);
+    camera.frame();
+    expect(units[0]?.capturedClock).toBe("arrival");
+    expect(track.clock.cameraOffsetMs).toBeNull();
   });
 
   test("a lost packet: the unit says so, the next one says what it follows", () => {

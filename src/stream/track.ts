@@ -21,7 +21,7 @@ import { emptyRtpHeader, readRtpHeader } from "../rtp/header.ts";
 import { MediaClock } from "../rtp/media-clock.ts";
 import { type Repacketizer, Verdict, type WholeUnit } from "../rtp/repacketizer.ts";
 import { createRepacketizer } from "../rtp/repacketizers.ts";
-import { eachRtcp, RTCP_SR, readSenderReport } from "../rtp/rtcp.ts";
+import { eachRtcp, RTCP_SR, readSenderReport, type SenderReport } from "../rtp/rtcp.ts";
 import { Timeline } from "../rtp/timeline.ts";
 import type { Codec, TrackFormat } from "../rtp/track-format.ts";
 import type { PacketSink, Unit, UnitSink } from "./sinks.ts";
@@ -80,6 +80,8 @@ export class Track {
   #packetSinks: readonly PacketSink[] = [];
   #unitSinks: readonly UnitSink[] = [];
   #jumps = 0;
+  /** Waits for the next unit: what it says is about a stream that may not have begun. */
+  #report: SenderReport | null = null;
   #flushed = 0;
   // The unit that flush is looking at, -1 when none is open.
   #unitStart = -1;
@@ -159,8 +161,10 @@ export class Track {
     eachRtcp(b, start, end, (type, _count, at, next) => {
       if (type !== RTCP_SR) return;
       const report = readSenderReport(b, at, next);
-      if (report)
-        this.clock.reported((report.timestamp + this.#timeline.offset) >>> 0, report.wallClock);
+      // One that may be about another stream does not displace one that is about this.
+      const { ssrc } = this.#header;
+      if (report === null) return;
+      if (report.ssrc === ssrc || this.#report?.ssrc !== ssrc) this.#report = report;
     });
   }
 
@@ -179,6 +183,7 @@ export class Track {
   restart(): void {
     this.#writer.restart();
     this.#timeline.restart();
+    this.#report = null;
     this.clock.reset();
   }
 
@@ -234,10 +239,19 @@ export class Track {
       if (this.#unitStart >= 0) this.#complete(id, now);
       this.#unitStart = id;
       this.#unitArrived = now;
-      this.clock.arrived(this.ring.timestamp(id), wall);
+      this.#tellClock(this.ring.timestamp(id), now, wall);
     }
     if ((flags & FLAG_HOLE) !== 0) this.#gapBefore = true;
     if ((flags & FLAG_MARKER) !== 0 && this.#unitStart >= 0) this.#complete(id + 1, now);
+  }
+
+  #tellClock(timestamp: RtpTicks, now: Millis, wall: UnixMs): void {
+    const report = this.#report;
+    this.#report = null;
+    if (report?.ssrc === this.#header.ssrc) {
+      this.clock.reported((report.timestamp + this.#timeline.offset) >>> 0, report.wallClock);
+    }
+    this.clock.arrived(timestamp, now, wall);
   }
 
   #complete(end: number, now: Millis): void {

@@ -66,8 +66,13 @@ test("camera to viewer and to worker without a second process", async () => {
   stack.defer(() => decode.close());
 
   // However quickly it is opened and closed, the camera has one connection in the end.
-  const main = { source: cameras.url(0), transport: "tcp" } as const;
-  const spec = { id: "one", main, sub: null, kept: ["main"], lingerMs: 0 } as const;
+  const settings = {
+    transport: "auto",
+    puller: "auto",
+    tls: { verify: true, fingerprint: null },
+  } as const;
+  const main = { source: cameras.url(0), ...settings };
+  const spec = { id: "one" as const, main, sub: null, kept: ["main" as const], lingerMs: 0 };
   await Promise.all([
     media.handlers.openCamera(spec),
     media.handlers.openCamera(spec),

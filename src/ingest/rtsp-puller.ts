@@ -1,0 +1,158 @@
+/**
+ * The native puller: RTSP by our own client. Follows redirects, and tries the other transport where
+ * the settings leave the choice; what worked is tried first the next time.
+ *
+ * @module
+ */
+import { Fault, faultOf } from "../core/fault.ts";
+import type { Secret } from "../core/secret.ts";
+import { parseAddress, type RtspAddress } from "../rtsp/address.ts";
+import type { Lower } from "../rtsp/transport.ts";
+import { Dialer } from "./dialer.ts";
+import type { PullSession, SessionContext, SessionEnd } from "./puller.ts";
+import { type ConnectionEnd, Session } from "./session.ts";
+import type { TlsSettings } from "./tls.ts";
+
+/** RFC 2326 names no bound; a camera that points back at itself must not be followed for ever. */
+const REDIRECTS_MAX = 3;
+/** Once to the other transport, and back. */
+const FALLBACKS_MAX = 2;
+
+/** What can be chosen about RTSP cameras. */
+export interface RtspSettings {
+  /** `auto`: TCP, or UDP where the camera refuses TCP. */
+  readonly transport: "auto" | Lower;
+  /** For `rtsps:` addresses. */
+  readonly tls: TlsSettings;
+}
+
+/** What holds where nothing else is said. */
+const DEFAULTS: RtspSettings = { transport: "auto", tls: { verify: true, fingerprint: null } };
+
+/** True for the addresses that this puller can pull. */
+export function isRtsp(source: Secret): boolean {
+  return /^\s*rtsps?:/i.test(source.reveal());
+}
+
+/** Serves one camera for as long as it is pulled. */
+export class RtspPuller {
+  readonly #settings: RtspSettings;
+  readonly #dialer = new Dialer();
+  #lower: Lower;
+
+  constructor({ transport = DEFAULTS.transport, tls = DEFAULTS.tls }: Partial<RtspSettings>) {
+    this.#settings = { transport, tls };
+    this.#lower = transport === "udp" ? "udp" : "tcp";
+  }
+
+  /** The next session: see OpenSession. */
+  open(context: SessionContext): PullSession {
+    return new RtspSession(context, this.#settings, this.#dialer, {
+      first: this.#lower,
+      works: (lower) => {
+        this.#lower = lower;
+      },
+    });
+  }
+}
+
+/** Which transport to begin with, and who wants to know what came of it. */
+interface Choice {
+  readonly first: Lower;
+  readonly works: (lower: Lower) => void;
+}
+
+/** Connections to one camera after another, until one has an end that is not another address. */
+class RtspSession implements PullSession {
+  packets = 0;
+  readonly #context: SessionContext;
+  readonly #settings: RtspSettings;
+  readonly #dialer: Dialer;
+  readonly #choice: Choice;
+  #lower: Lower;
+  #connection: Session | null = null;
+  #closed = false;
+
+  constructor(context: SessionContext, settings: RtspSettings, dialer: Dialer, choice: Choice) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#dialer = dialer;
+    this.#choice = choice;
+    this.#lower = choice.first;
+  }
+
+  get transport(): Lower | null {
+    return this.#connection?.lower ?? null;
+  }
+
+  async run(): Promise<SessionEnd> {
+    try {
+      return await this.#follow(parseAddress(this.#context.source.reveal()));
+    } catch (error) {
+      return { kind: "failed", fault: faultOf(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#connection?.close();
+  }
+
+  async #follow(address: RtspAddress): Promise<SessionEnd> {
+    for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
+      const end = await this.#withFallback(address);
+      if (this.#closed) return { kind: "closed" };
+      if (end.kind !== "redirected") return end;
+      address = redirectedTo(end.location, address);
+    }
+    const message = `${address.label}: redirected more than ${REDIRECTS_MAX} times in a row`;
+    throw new Fault("camera_protocol", message);
+  }
+
+  async #withFallback(address: RtspAddress): Promise<ConnectionEnd> {
+    for (let fallbacks = 0; ; fallbacks++) {
+      const { end, other } = await this.#connect(address);
+      if (other === null || fallbacks === FALLBACKS_MAX || this.#closed) return end;
+      this.#context.counters.fallbacks++;
+      this.#lower = other;
+    }
+  }
+
+  async #connect(address: RtspAddress): Promise<{ end: ConnectionEnd; other: Lower | null }> {
+    const { transport, tls } = this.#settings;
+    const connection = new Session({
+      ...this.#context,
+      address,
+      tls,
+      transport: this.#lower,
+      mayFallBack: transport === "auto",
+    });
+    this.#connection = connection;
+    const end = await connection.run(this.#dialer);
+    this.#connection = null;
+    this.packets += connection.packets;
+    if (connection.packets > 0) this.#choice.works(connection.lower);
+    return { end, other: transport === "auto" ? connection.wants : null };
+  }
+}
+
+/** Where a camera sends its clients. The credentials are for the configured host only. */
+function redirectedTo(location: string, from: RtspAddress): RtspAddress {
+  try {
+    const to = parseAddress(absolute(location, from));
+    // What was to be encrypted is not told to a redirection that is not.
+    const trusted = to.host === from.host && (to.secure || !from.secure);
+    if (to.user !== null || !trusted) return to;
+    return { ...to, user: from.user, password: from.password };
+  } catch (cause) {
+    throw new Fault("camera_protocol", `${from.label} redirects to what is no RTSP address`, {
+      cause,
+    });
+  }
+}
+
+/** Some cameras name only the path that they moved to. */
+function absolute(location: string, { requestUri }: RtspAddress): string {
+  if (!location.startsWith("/")) return location;
+  return (/^[a-z]+:\/\/[^/?#]*/i.exec(requestUri)?.[0] ?? "") + location;
+}

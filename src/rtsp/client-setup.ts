@@ -1,0 +1,59 @@
+/** What a camera described, and how far its tracks are set up. */
+import { type AgreedTrack, agreedBy, chooseTracks, type WantedTrack } from "./client-track.ts";
+import { baseUri, controlUri } from "./control.ts";
+import type { Response } from "./message.ts";
+import { parseSdp, type SessionDescription } from "./sdp.ts";
+import type { Lower } from "./transport.ts";
+
+/** The tracks of one presentation, set up one after another. */
+export class Setup {
+  readonly description: SessionDescription;
+  /** Video first; empty when nothing can be forwarded. */
+  readonly tracks: readonly WantedTrack[];
+  /** Those that the camera agreed to send. */
+  readonly agreed: AgreedTrack[] = [];
+  readonly #requestUri: string;
+  /** What control attributes are relative to. */
+  #base: string;
+
+  /**
+   * Takes the response to DESCRIBE. Throws a Fault `camera_protocol` when it describes nothing.
+   *
+   * @param requestUri what was asked to be described
+   */
+  constructor(response: Response, requestUri: string) {
+    this.description = parseSdp(new TextDecoder().decode(response.body));
+    this.tracks = chooseTracks(this.description);
+    this.#requestUri = requestUri;
+    this.#base = baseUri(response.headers, this.description.control, requestUri);
+  }
+
+  /** Where SETUP of this track goes. */
+  trackUri(index: number): string {
+    return controlUri(this.#base, this.tracks[index]?.media.control ?? null);
+  }
+
+  /** The address of the whole stream, for requests about the session. */
+  get aggregateUri(): string {
+    return controlUri(this.#base, this.description.control);
+  }
+
+  /** Keeps what the response to SETUP agreed to. False when it is not what was asked for. */
+  agree(index: number, response: Response, lower: Lower): boolean {
+    const track = this.tracks[index];
+    const transport = agreedBy(response, index, lower);
+    if (track === undefined || transport === null) return false;
+    this.agreed.push({ ...track, index, transport });
+    return true;
+  }
+
+  /**
+   * Some cameras state a base that they do not know themselves. Returns true when there is another
+   * to try: the address that they answered to.
+   */
+  distrustBase(): boolean {
+    if (this.#base === this.#requestUri) return false;
+    this.#base = this.#requestUri;
+    return true;
+  }
+}
