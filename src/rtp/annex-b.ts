@@ -1,5 +1,7 @@
 /** NAL units as a byte stream: annex B of ITU-T H.264 and of ITU-T H.265, which are the same. */
 
+import type { VideoCodec } from "./track-format.ts";
+
 /** Where the NAL unit behind the next start code in [from, end) of `b` starts; -1 when none comes. */
 export function nextNal(b: Uint8Array, from: number, end: number): number {
   for (let at = b.indexOf(1, from + 2); at >= 0 && at < end; at = b.indexOf(1, at + 1)) {
@@ -43,10 +45,12 @@ const TYPES = {
 } as const;
 
 /**
- * Whether an access unit in Annex B form is whole without any part of a picture. Cameras also send
+ * Whether an access unit (in Annex B form) is whole without any part of a picture. Cameras also send
  * units of nothing but parameter sets or timing messages, and no picture comes of those.
  */
-export function isWithoutPicture(bytes: Uint8Array, codec: keyof typeof TYPES = "h264"): boolean {
+export function isWithoutPicture(bytes: Uint8Array, codec: VideoCodec = "h264"): boolean {
+  // Units of the others are pictures and nothing else.
+  if (codec !== "h264" && codec !== "h265") return false;
   const { shift, mask, slices, others } = TYPES[codec];
   let found = 0;
   for (let at = 0; at + 3 < bytes.length; at++) {

@@ -1,85 +1,132 @@
-/** Puts the packets of one access unit together again, from the ring, as Annex B. */
+/**
+ * Puts the packets of one unit together again, from the ring: what decoders, recorders and muxers
+ * take. The reverse of the repacketizers, and of them only: no other shape of packet is in a ring.
+ *
+ * @module
+ */
 import { FLAG_HOLE, type PacketRing } from "../core/packet-ring.ts";
-import { NAL_FU_A, NAL_STAP_A } from "./h264.ts";
-import type { Codec } from "./track-format.ts";
+import { AAC_HEAD_BYTES } from "./aac.ts";
+import { H264 } from "./h264.ts";
+import { H265 } from "./h265.ts";
+import { addJpegPacket, endJpeg } from "./jpeg-assembly.ts";
+import type { NalSyntax } from "./nal-syntax.ts";
+import { Scratch } from "./scratch.ts";
+import type { Codec, PictureSize } from "./track-format.ts";
+import { VP8_DESCRIPTOR_BYTES } from "./vp8.ts";
 
 /** A 1080p keyframe of 20 Mbps is about 1 MB; nothing real comes near this. */
 const UNIT_BYTES_MAX = 8 << 20;
-const UNIT_BYTES_FIRST = 256 << 10;
+const FU_START = 0x80;
 const START_CODE_BYTES = 4;
 
-/** One scratch buffer serves every camera of a process: a unit is borrowed during one call only. */
+/** One serves all tracks of a codec in a process: a unit is borrowed during one call only. */
 export interface Assembler {
+  /**
+   * The unit: Annex B of H.264 and H.265, a JFIF file of MJPEG, a VP8 frame, the bytes of an audio
+   * frame (AAC without ADTS). Replaced when it grows.
+   */
   readonly bytes: Uint8Array;
+  /** Bytes of the unit; what is behind them is left over. */
   readonly length: number;
-  assemble(ring: PacketRing, from: number, to: number): boolean;
+  /**
+   * Fills `bytes` with the packets `from` to `to` (exclusive). False when they do not fit, and when
+   * an MJPEG unit lacks its beginning. `picture` is needed of MJPEG above 2,040 pixels, whose
+   * packets cannot say it.
+   */
+  assemble(ring: PacketRing, from: number, to: number, picture?: PictureSize | null): boolean;
 }
 
-export function createAssembler(_codec: Codec): Assembler {
-  return new UnitAssembler();
+export function createAssembler(codec: Codec): Assembler {
+  return new PacketAssembler(SHAPES[codec]);
 }
 
-class UnitAssembler implements Assembler {
-  bytes = new Uint8Array(UNIT_BYTES_FIRST);
-  length = 0;
+/** How the packets of a codec become a unit. */
+interface Shape {
+  /** Adds the packet in [start, end) of `b`. False when it does not fit or makes no sense. */
+  readonly add: (
+    out: Scratch,
+    b: Uint8Array,
+    start: number,
+    end: number,
+    picture: PictureSize | null,
+  ) => boolean;
+  /** Adds what follows the last packet. */
+  readonly end?: (out: Scratch) => boolean;
+}
 
-  /** Fills `bytes` with the packets `from` to `to` (exclusive). False when they do not fit. */
-  assemble(ring: PacketRing, from: number, to: number): boolean {
-    this.length = 0;
+class PacketAssembler implements Assembler {
+  readonly #out = new Scratch(UNIT_BYTES_MAX);
+  readonly #shape: Shape;
+
+  constructor(shape: Shape) {
+    this.#shape = shape;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#out.bytes;
+  }
+  get length(): number {
+    return this.#out.length;
+  }
+
+  assemble(
+    ring: PacketRing,
+    from: number,
+    to: number,
+    picture: PictureSize | null = null,
+  ): boolean {
+    const out = this.#out;
+    out.length = 0;
     for (let id = from; id < to; id++) {
       if ((ring.flags(id) & FLAG_HOLE) !== 0) continue;
       const start = ring.start(id);
-      const length = ring.length(id);
-      // A start code may come per 3 bytes of an aggregate at worst, hence the factor.
-      if (!this.#makeRoom(length * 3 + START_CODE_BYTES)) return false;
-      this.#packet(ring.bytes, start, start + length);
+      if (!this.#shape.add(out, ring.bytes, start, start + ring.length(id), picture)) return false;
     }
-    return true;
-  }
-
-  #packet(b: Uint8Array, start: number, end: number): void {
-    const type = b[start]! & 0x1f;
-    if (type === NAL_STAP_A) {
-      for (let at = start + 1; at + 2 < end; ) {
-        const nal = at + 2;
-        const next = Math.min(end, nal + ((b[at]! << 8) | b[at + 1]!));
-        this.#startCode();
-        this.#append(b, nal, next);
-        at = next;
-      }
-      return;
-    }
-    if (type !== NAL_FU_A) {
-      this.#startCode();
-      this.#append(b, start, end);
-      return;
-    }
-    const head = b[start + 1]!;
-    if ((head & 0x80) !== 0) {
-      this.#startCode();
-      this.bytes[this.length++] = (b[start]! & 0xe0) | (head & 0x1f);
-    }
-    this.#append(b, start + 2, end);
-  }
-
-  #startCode(): void {
-    this.bytes.fill(0, this.length, this.length + 3);
-    this.bytes[this.length + 3] = 1;
-    this.length += START_CODE_BYTES;
-  }
-
-  #append(b: Uint8Array, start: number, end: number): void {
-    this.bytes.set(b.subarray(start, end), this.length);
-    this.length += end - start;
-  }
-
-  #makeRoom(more: number): boolean {
-    const wanted = this.length + more;
-    if (wanted <= this.bytes.length) return true;
-    if (wanted > UNIT_BYTES_MAX) return false;
-    const grown = new Uint8Array(Math.min(UNIT_BYTES_MAX, Math.max(wanted, this.bytes.length * 2)));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
-    return true;
+    return this.#shape.end?.(out) ?? true;
   }
 }
+
+/** All but the first `headBytes` of each packet. */
+function behind(headBytes: number): Shape {
+  return { add: (out, b, start, end) => out.add(b, start + headBytes, end) };
+}
+
+/** Annex B from single NAL units and fragments. */
+function annexB(syntax: NalSyntax): Shape {
+  const { headerBytes, typeShift, typeMask, fragmentType } = syntax;
+  return {
+    add(out, b, start, end) {
+      const type = (b[start]! >> typeShift) & typeMask;
+      if (type !== fragmentType) return addStartCode(out) && out.add(b, start, end);
+      const body = start + headerBytes + 1;
+      const head = b[body - 1]!;
+      if ((head & FU_START) === 0) return out.add(b, body, end);
+      if (!addStartCode(out) || !out.add(b, start, body - 1)) return false;
+      const others = b[start]! & ~(typeMask << typeShift);
+      out.bytes[out.length - headerBytes] = others | ((head & typeMask) << typeShift);
+      return out.add(b, body, end);
+    },
+  };
+}
+
+function addStartCode(out: Scratch): boolean {
+  if (!out.reserve(START_CODE_BYTES)) return false;
+  out.bytes.fill(0, out.length, out.length + START_CODE_BYTES);
+  out.length += START_CODE_BYTES;
+  out.bytes[out.length - 1] = 1;
+  return true;
+}
+
+const PLAIN = behind(0);
+
+const SHAPES: Readonly<Record<Codec, Shape>> = {
+  h264: annexB(H264),
+  h265: annexB(H265),
+  mjpeg: { add: addJpegPacket, end: endJpeg },
+  vp8: behind(VP8_DESCRIPTOR_BYTES),
+  pcmu: PLAIN,
+  pcma: PLAIN,
+  g722: PLAIN,
+  opus: PLAIN,
+  aac: behind(AAC_HEAD_BYTES),
+};

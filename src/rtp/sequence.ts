@@ -8,6 +8,10 @@ export class SequenceTracker {
 
   /** How many packets are missing before this one; -1 when it comes too late or twice. */
   gapBefore(sequence: number): number {
+    if (sequence === this.#expected && this.#restartAt < 0) {
+      this.#expected = (sequence + 1) & 0xffff;
+      return 0;
+    }
     const gap = this.#expected < 0 ? 0 : (sequence - this.#expected) & 0xffff;
     if (gap >= 0x8000) {
       // Two in a row say that the sender numbers anew.

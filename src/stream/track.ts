@@ -282,7 +282,8 @@ export class Track {
     flags: number,
     facts: Pick<Unit, "sequence" | "arrived" | "completed" | "gapBefore" | "replayed">,
   ): void {
-    const whole = this.ring.holds(start) && this.#assembler.assemble(this.ring, start, end);
+    const whole =
+      this.ring.holds(start) && this.#assembler.assemble(this.ring, start, end, this.picture);
     const timestamp = this.ring.timestamp(whole ? start : end - 1);
     sink.unit({
       bytes: this.#assembler.bytes,
