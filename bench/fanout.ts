@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readArguments, wholeNumber } from "../src/cli/arguments.ts";
 import { Fault } from "../src/core/fault.ts";
@@ -12,11 +11,10 @@ import { openCameras } from "../test/harness/cameras.ts";
 import { type HubProcess, pidOf, startHub, until, untilState } from "../test/harness/hub.ts";
 import { numbers, round } from "./figures.ts";
 import type { LightReport } from "./light-viewer.ts";
+import { cpuMs } from "./process.ts";
 
 const CAMERA = "demo-1";
 const VIEWER = join(import.meta.dir, "light-viewer.ts");
-/** Jiffies per second of /proc/<pid>/stat; 100 on every Linux of today. */
-const TICKS_PER_SECOND = 100;
 const SUITES: Readonly<Record<string, string>> = { gcm: "7", sha1: "1" };
 const CONNECT_MAX_MS = 60_000;
 
@@ -108,11 +106,4 @@ async function sentTo(hub: HubProcess): Promise<{
     systemCalls: value("onepull_webrtc_system_calls_total"),
     dropped: value("onepull_webrtc_dropped_packets_total"),
   };
-}
-
-/** User and system time of all threads, in milliseconds. */
-function cpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND;
 }

@@ -1,9 +1,9 @@
 /**
- * Many light viewers of one WHEP address in one process. Prints JSON.
+ * Many light viewers in one process, dealt out over one or more WHEP addresses. Prints JSON.
  *
  *   bun bench/light-viewer.ts --url http://127.0.0.1:8080/whep/cam1 --viewers 20 --seconds 10
  *
- * Options: --token TOKEN, --profiles 7,1 (7: GCM, 1: SHA1_80), --verify-every 500, --markers FILE
+ * Options: --url again for more addresses, --token TOKEN, --profiles 7,1 (7: GCM, 1: SHA1_80), --verify-every 500, --markers FILE
  * (JSON lines of viewer, RTP timestamp and CLOCK_MONOTONIC arrival in ms of each picture's end).
  *
  * @module
@@ -44,13 +44,13 @@ export function whep(url: string, token?: string): (offer: string) => Promise<st
 /** Connects `count` viewers, a few at a time. Failures are counted by what is missing. */
 async function connectViewers(
   count: number,
-  exchange: (offer: string) => Promise<string> | string,
+  exchange: (viewer: number) => (offer: string) => Promise<string> | string,
   options: (viewer: number) => LightViewerOptions,
 ): Promise<LightViewer[]> {
   const viewers: LightViewer[] = [];
   for (let at = 0; at < count; at += CONNECTING_AT_ONCE) {
     const some = Array.from({ length: Math.min(CONNECTING_AT_ONCE, count - at) }, (_, i) =>
-      LightViewer.connect(exchange, options(at + i)),
+      LightViewer.connect(exchange(at + i), options(at + i)),
     );
     for (const outcome of await Promise.allSettled(some)) {
       if (outcome.status === "fulfilled") viewers.push(outcome.value);
@@ -120,7 +120,7 @@ function profilesOf(text: string): SrtpProfile[] {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      url: { type: "string" },
+      url: { type: "string", multiple: true },
       token: { type: "string" },
       viewers: { type: "string", default: "1" },
       seconds: { type: "string", default: "10" },
@@ -129,10 +129,12 @@ async function main(): Promise<void> {
       markers: { type: "string" },
     },
   });
-  if (values.url === undefined) throw new Error("--url is missing: the WHEP address of a camera");
+  const { url: urls = [] } = values;
+  if (urls.length === 0) throw new Error("--url is missing: the WHEP address of a camera");
   const count = Number(values.viewers);
   const lines: string[] = [];
-  const viewers = await connectViewers(count, whep(values.url, values.token), (viewer) => ({
+  const exchange = (viewer: number) => whep(urls[viewer % urls.length] ?? "", values.token);
+  const viewers = await connectViewers(count, exchange, (viewer) => ({
     profiles: profilesOf(values.profiles),
     verifyEvery: Number(values["verify-every"]),
     ...(values.markers === undefined

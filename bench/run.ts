@@ -8,15 +8,24 @@ export type Bench = (argv: string[]) => Promise<unknown>;
 
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   latency: async () => (await import("./latency.ts")).latency,
+  reconnect: async () => (await import("./reconnect.ts")).reconnect,
+  density: async () => (await import("./density.ts")).density,
   fanout: async () => (await import("./fanout.ts")).fanout,
+  puller: async () => (await import("./puller.ts")).puller,
 };
 
 const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
 
   latency   camera to last SRTP packet, to the browser's picture, to Python's array; first picture
             [--seconds 20] [--joins 20]
+  reconnect cameras that lose power all at once: how soon they are live again, at which rate tried
+            [--cameras 100] [--away 5] [--rounds 3] [--bitrate 4M]
   fanout    CPU of the media process per packet sent
-            [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]`;
+            [--viewers 1,20,100] [--seconds 10] [--suite gcm|sha1] [--rounds 2]
+  puller    what the ffmpeg puller adds to the native one: latency, CPU, memory
+            [--seconds 20] [--cameras 4]
+  density   CPU and memory of the media process per camera, without viewers and with one each
+            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]`;
 
 export async function bench([name = "", ...argv]: string[]): Promise<number> {
   const load = BENCHES[name];

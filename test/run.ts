@@ -70,6 +70,7 @@ function staticSteps(): Step[] {
         UNIT_TEST_MAX_MS,
         "./src",
         "./clients/web",
+        "./test/fuzz",
         "./test/simulation",
       ),
     },

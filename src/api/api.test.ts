@@ -80,7 +80,14 @@ function mediaStats(seconds: number): MediaStats {
     width: 1920,
     height: 1080,
     profileLevelId: "42c028",
-    clock: { timestamp: 90_000, captured: NOW, source: "rtcp" as const, cameraOffsetMs: -1.26 },
+    clock: {
+      timestamp: 90_000,
+      captured: NOW,
+      source: "rtcp" as const,
+      cameraOffsetMs: -1.26,
+      cameraSteps: 0,
+      ignoredReports: 0,
+    },
   };
   const main = {
     puller: "native" as const,
@@ -103,7 +110,7 @@ function mediaStats(seconds: number): MediaStats {
     lostFraction: null,
   };
   return {
-    process: { pid: 7, lagMs: { mean: 0.5, max: 2 }, cpuMs: 1_500, rssBytes: 5e7 },
+    process: { pid: 7, lagMs: { mean: 0.5, max: 2, p99: 1.5 }, cpuMs: 1_500, rssBytes: 5e7 },
     cameras: [camera],
     viewers: [viewer],
     egress: {
@@ -201,7 +208,8 @@ describe("cameras", () => {
     });
     expect(done).toEqual(["open gate", "open gate", "open gate"]);
     await expectProblem(await change("gate", { id: "x" }), 400, "request_invalid");
-    await expectProblem(await change("gate", { source: "http://x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { source: "x" }), 400, "request_invalid");
+    await expectProblem(await change("gate", { sub: "file:/x" }), 400, "request_invalid");
     await expectProblem(await change("lobby", { transport: "udp" }), 409, "camera_configured");
     await expectProblem(await change("nobody", {}), 404, "camera_unknown");
   });
@@ -217,7 +225,8 @@ describe("cameras", () => {
       "did you mean `source`",
     ],
     ["a bad name", json({ id: "a/b", source: SECRET }), 400, "request_invalid", "id: must be"],
-    ["not RTSP", json({ id: "a", source: "http://x" }), 400, "request_invalid", "rtsp://user"],
+    ["no address", json({ id: "a", source: "gopher://x" }), 400, "request_invalid", "rtsp://"],
+    ["a local file", json({ id: "a", source: "/etc/passwd" }), 400, "request_invalid", "file only"],
     ["one that exists", json({ id: "lobby", source: SECRET }), 409, "camera_exists", "lobby"],
     ["a huge body", json({ id: "a".repeat(1e5) }), 400, "request_invalid", "larger than"],
   ])("adding %s is refused in words", async (_name, init, status, code, words) => {

@@ -106,6 +106,34 @@ export const METRICS: readonly Metric[] = [
     read: perCamera(({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.ringBytes),
   },
   {
+    name: "onepull_camera_clock_offset_seconds",
+    help: "The camera's wall clock minus the hub's at arrival, by its sender reports.",
+    kind: "gauge",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => {
+      const offsetMs = vitals.stream(id, "main")?.stats.video?.clock?.cameraOffsetMs ?? null;
+      return offsetMs === null ? null : offsetMs / 1000;
+    }),
+  },
+  {
+    name: "onepull_camera_clock_steps_total",
+    help: "How often the camera's wall clock was set while it was pulled.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(
+      ({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.clock?.cameraSteps,
+    ),
+  },
+  {
+    name: "onepull_camera_ignored_reports_total",
+    help: "Sender reports that could not be right.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(
+      ({ id }, { vitals }) => vitals.stream(id, "main")?.stats.video?.clock?.ignoredReports,
+    ),
+  },
+  {
     name: "onepull_camera_viewers",
     help: "WHEP sessions of the camera.",
     kind: "gauge",
@@ -238,6 +266,13 @@ export const METRICS: readonly Metric[] = [
     kind: "gauge",
     labels: PROCESS,
     read: perProcess(({ lagMs }) => lagMs.max / 1000),
+  },
+  {
+    name: "onepull_event_loop_lag_p99_seconds",
+    help: "How late timers fired, 99th percentile of the last ten seconds.",
+    kind: "gauge",
+    labels: PROCESS,
+    read: perProcess(({ lagMs }) => lagMs.p99 / 1000),
   },
 ];
 

@@ -5,7 +5,7 @@ import type { Vitals } from "../cameras/vitals.ts";
 import type { Secret } from "../core/secret.ts";
 import type { UnixMs } from "../core/units.ts";
 import type { StreamName, TrackStats } from "../process/protocol.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import { sourceLabel } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 
 const time = z.iso.datetime({ precision: 3 });
@@ -156,7 +156,7 @@ function streamReport(
   const failing = "cause" in state ? state : null;
   const { video = null, audio = null, connects = 0 } = stats ?? {};
   return {
-    source: parseAddress(source.reveal()).requestUri,
+    source: sourceLabel(source.reveal()),
     puller: stats?.puller ?? null,
     transport_in_use: stats?.transport ?? null,
     state: state.at,

@@ -9,6 +9,7 @@ import { CameraConfig, CameraName } from "../config/schema.ts";
 import { Fault } from "../core/fault.ts";
 import type { Secret } from "../core/secret.ts";
 import type { CameraSpec, StreamName, UpstreamSpec } from "../process/protocol.ts";
+import { refuseLocal } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { CameraStore } from "./store.ts";
 
@@ -104,6 +105,8 @@ export class Cameras {
    */
   add(body: unknown): Camera {
     const { id, ...config } = checked(NewCamera, body);
+    refuseLocal(config.source.reveal());
+    if (config.sub) refuseLocal(config.sub.reveal());
     if (this.#cameras.has(id)) {
       throw new Fault("camera_exists", `There is a camera \`${id}\` already; remove it first.`);
     }
@@ -127,6 +130,9 @@ export class Cameras {
     const camera = this.#own(id);
     const changes = checked(ChangedCamera, body);
     const given = Object.entries(changes).filter(([, value]) => value !== undefined);
+    for (const changed of [changes.source, changes.sub]) {
+      if (changed) refuseLocal(changed.reveal());
+    }
     const config: CameraConfig = { ...camera.config, ...Object.fromEntries(given) };
     this.#keep(id, config);
     const changed = this.#change(camera, { config, ...this.#idle(config) });

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { UnitFeed } from "../decode/feed.ts";
 import type { Upstream } from "../ingest/upstream.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { CameraSpec, CameraStats, StreamName } from "../process/protocol.ts";
 import type { CameraState } from "../stream/camera-state.ts";
+import { UnitFeed } from "../stream/unit-feed.ts";
 import { streamStats } from "./stream-stats.ts";
 
 /** The camera's streams, joined by whoever opens it. */
@@ -109,22 +109,24 @@ export class Camera implements Disposable {
   }
 
   async #openFeed(socket: string): Promise<void> {
+    const { video } = this.#fed.stream;
     // Nothing to describe to the decoder yet: `#follow` comes later.
-    if (this.#fed.stream.video === null) return;
+    if (video === null) return;
+    const tracks = [{ ...video.format, parameterSets: video.parameterSets }];
     const camera = this.spec.id;
     let feed: UnitFeed | null = null;
     const gone = (): void => {
       if (this.#feed === feed) this.#lost();
     };
-    feed = await UnitFeed.open({ socket, camera, gone });
-    const { video } = this.#fed.stream;
-    // Closed, replaced or without video while this one connected.
-    if (this.#socket !== socket || this.#feed !== null || video === null) {
+    feed = await UnitFeed.open({ socket, camera, tracks, gone });
+    // Closed, or replaced, or the video was, while this one connected.
+    const stale = this.#socket !== socket || this.#feed !== null;
+    if (stale || this.#fed.stream.video !== video) {
       feed.close();
       return;
     }
     this.#feed = feed;
-    feed.follow(video, monotonicMs());
+    feed.follow({ video, audio: null }, monotonicMs());
   }
 
   #lost(): void {

@@ -1,10 +1,10 @@
 /** A decode process: the pictures of a group of cameras, from access units to shared memory. */
 import { DecodeGroup } from "../decode/decode.ts";
-import { UnitIntake } from "../decode/intake.ts";
 import { FramePublisher } from "../framebus/publisher.ts";
 import { parseTopic } from "../framebus/topic.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
 import type { DecodeEvents, DecodeMethods } from "../process/protocol.ts";
+import { UnitIntake } from "../stream/unit-intake.ts";
 import type { Log } from "../telemetry/log.ts";
 
 export interface DecodeOptions extends ChildBasics {

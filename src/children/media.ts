@@ -6,6 +6,7 @@
  */
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
+import { avPuller } from "../ingest/av-session.ts";
 import type { UpstreamOptions } from "../ingest/upstream.ts";
 import { Upstreams } from "../ingest/upstreams.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
@@ -128,7 +129,8 @@ class Media implements Part<MediaMethods> {
 
   #pullOptions(camera: string, { source, ...settings }: UpstreamSpec): UpstreamOptions {
     const log = this.#log;
-    return { camera, source: new Secret(source), ...settings, random: Math.random, log };
+    const ffmpeg = avPuller(settings);
+    return { camera, source: new Secret(source), ...settings, ffmpeg, random: Math.random, log };
   }
 
   async #close(id: string): Promise<void> {

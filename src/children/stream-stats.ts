@@ -43,6 +43,8 @@ function trackStats(track: Track): TrackStats {
           captured: clock.at(newestTimestamp),
           source: clock.source,
           cameraOffsetMs: clock.cameraOffsetMs,
+          cameraSteps: clock.cameraSteps,
+          ignoredReports: clock.ignoredReports,
         }
       : null,
   };

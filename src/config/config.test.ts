@@ -54,9 +54,9 @@ describe("configuration", () => {
     ],
     [
       "a wrong scheme",
-      "cameras:\n  lobby: { source: http://x/1 }\n",
+      "cameras:\n  lobby: { source: gopher://x/1 }\n",
       [
-        "onepull.yaml:2:12: cameras.lobby.source: the camera's address is no RTSP address: it must look like rtsp://user:password@host:554/path",
+        "onepull.yaml:2:12: cameras.lobby.source: the source's address is of no kind that can be pulled: it must begin with one of rtsp://, rtsps://, rtmp://, rtmps://, http://, https://, srt://, tcp://, udp://, rtp://, file:",
       ],
     ],
     [

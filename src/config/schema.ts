@@ -7,7 +7,7 @@
 import * as z from "zod";
 import { Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import { checkSource } from "../source/source.ts";
 
 /** Names stand in URLs, topics and file names. */
 const CAMERA_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
@@ -23,7 +23,7 @@ const Source = z
   .string()
   .superRefine((value, context) => {
     try {
-      parseAddress(value);
+      checkSource(value);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       context.addIssue({ code: "custom", message: error.message });
@@ -34,7 +34,9 @@ const Source = z
 export const CameraConfig = z.strictObject({
   source: Source.meta({
     description:
-      "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`. " +
+      "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`; " +
+      "also `rtsps:`, `rtmp:`, `http:` and `https:` (HLS, FLV, MPEG-TS, MJPEG), `srt:`, `tcp:`, `udp:`, " +
+      "`rtp:`, `/dev/video0`, or a file, which is played in a loop (`file:/clip.mp4`; `#once` behind it ends it). " +
       "Write `@ : / # %` in a password as `%40 %3A %2F %23 %25`. Never shown or logged. Cameras of " +
       "the same source share one connection.",
   }),

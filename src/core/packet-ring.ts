@@ -25,6 +25,12 @@ export const FLAG_HOLE = 16;
 const INDEX_LENGTH_MIN = 512;
 /** Bounds the index against a stream of tiny packets or of nothing but holes. */
 const INDEX_LENGTH_MAX = 65_536;
+/** Room for a group of pictures that is somewhat longer than the longest so far. */
+const GROWTH = 1.25;
+/** A minute of the usual groups of pictures: the ring is as large as the longest of so many needs. */
+const GROUPS_WATCHED = 30;
+/** Copying is worth it for a quarter of the memory. */
+const SHRINK_MIN = 0.75;
 
 export class PacketRing {
   /** Payload bytes. Replaced when the ring grows: do not keep a reference across packets. */
@@ -33,11 +39,10 @@ export class PacketRing {
   head = 0;
   /** The oldest packet held. */
   tail = 0;
-  /** Packets from this id on are worth growing for (the last group of pictures). */
-  keepFrom = 0;
   /** Packets that were dropped although wanted, because the ring may not grow further. */
   overruns = 0;
 
+  readonly #bytesMin: number;
   readonly #bytesMax: number;
   #starts: Uint32Array;
   #lengths: Uint16Array;
@@ -47,19 +52,41 @@ export class PacketRing {
   /** Where the next packet's bytes go. */
   #at = 0;
   #reserved = 0;
+  #keepFrom = 0;
+  // Of groups of pictures: the one being written, the largest of the last ones, how many those are.
+  #groupBytes = 0;
+  #groupBytesMax = 0;
+  #groups = 0;
 
   /**
-   * @param bytesMin allocated at once
-   * @param bytesMax the ring doubles up to this while a group of pictures does not fit
+   * @param bytesMin allocated at once, and always
+   * @param bytesMax the ring grows up to this while a group of pictures does not fit
    */
   constructor(bytesMin: number, bytesMax: number) {
     this.bytes = new Uint8Array(bytesMin);
+    this.#bytesMin = bytesMin;
     this.#bytesMax = bytesMax;
     this.#starts = new Uint32Array(INDEX_LENGTH_MIN);
     this.#lengths = new Uint16Array(INDEX_LENGTH_MIN);
     this.#timestamps = new Uint32Array(INDEX_LENGTH_MIN);
     this.#flags = new Uint8Array(INDEX_LENGTH_MIN);
     this.#mask = INDEX_LENGTH_MIN - 1;
+  }
+
+  /** Packets from this id on are worth growing for. */
+  get keepFrom(): number {
+    return this.#keepFrom;
+  }
+  /** A group of pictures begins with this packet: from here on is what joiners need. */
+  set keepFrom(id: number) {
+    if (id === this.#keepFrom) return;
+    this.#keepFrom = id;
+    this.#groupBytesMax = Math.max(this.#groupBytesMax, this.#groupBytes);
+    this.#groupBytes = 0;
+    if (++this.#groups < GROUPS_WATCHED || this.#reserved > 0) return;
+    this.#shrink();
+    this.#groups = 0;
+    this.#groupBytesMax = 0;
   }
 
   /** Offset of the packet's payload in `bytes`. */
@@ -108,6 +135,7 @@ export class PacketRing {
     this.#timestamps[i] = timestamp;
     this.#flags[i] = flags;
     this.#at += length;
+    this.#groupBytes += length;
     return id;
   }
 
@@ -144,21 +172,35 @@ export class PacketRing {
     return true;
   }
 
-  /** Doubles the bytes, oldest packet first. False when the bound is reached. */
+  /** False when the bound is reached. */
   #grow(): boolean {
-    if (this.bytes.length * 2 > this.#bytesMax) return false;
-    const bytes = new Uint8Array(this.bytes.length * 2);
+    const { length } = this.bytes;
+    if (length >= this.#bytesMax) return false;
+    this.#resize(Math.min(this.#bytesMax, Math.ceil(length * GROWTH)));
+    return true;
+  }
+
+  #shrink(): void {
+    const wanted = Math.max(this.#bytesMin, Math.ceil(this.#groupBytesMax * GROWTH));
+    if (wanted <= this.bytes.length * SHRINK_MIN) this.#resize(wanted);
+  }
+
+  /** Moves to a buffer of this length, oldest packet first; drops the oldest that do not fit. */
+  #resize(length: number): void {
+    let held = 0;
+    for (let id = this.tail; id < this.head; id++) held += this.length(id);
+    while (held > length) held -= this.length(this.tail++);
+    const bytes = new Uint8Array(length);
     let at = 0;
     for (let id = this.tail; id < this.head; id++) {
       const start = this.start(id);
-      const length = this.length(id);
-      bytes.set(this.bytes.subarray(start, start + length), at);
+      const end = start + this.length(id);
+      bytes.set(this.bytes.subarray(start, end), at);
       this.#starts[id & this.#mask] = at;
-      at += length;
+      at += end - start;
     }
     this.bytes = bytes;
     this.#at = at;
-    return true;
   }
 
   #makeIndexRoom(): void {

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { FrameFacts, FrameFormat, FrameSink, Unit, UnitSink } from "../stream/sinks.ts";
+import { UnitFeed } from "../stream/unit-feed.ts";
+import { UnitIntake } from "../stream/unit-intake.ts";
 import { Log } from "../telemetry/log.ts";
 import { DecodeGroup } from "./decode.ts";
-import { UnitFeed } from "./feed.ts";
 import { encodeClip } from "./fixtures/clip.ts";
-import { UnitIntake } from "./intake.ts";
 
 const PATIENCE_MS = 10_000;
 const SHM: FrameFormat = { kind: "shm", width: 160 };
@@ -81,14 +81,16 @@ describe("decode group", () => {
     const { group, shown } = open();
     stack.use(new UnitIntake(socket, group, new Log({ level: "error", format: "text" }, {})));
     group.decode("lobby", [SHM]);
-    const feed = stack.use(await UnitFeed.open({ socket, camera: "lobby", gone: () => {} }));
+    const feed = stack.use(
+      await UnitFeed.open({ socket, camera: "lobby", tracks: [], gone: () => {} }),
+    );
     const attachUnits = (sink: UnitSink, now: Millis) => {
       for (const unit of clip.slice(0, 7))
         sink.unit({ ...unit, arrived: now, completed: now, replayed: true });
       return () => {};
     };
-    feed.follow({ attachUnits }, monotonicMs());
-    for (const unit of live(7, 20)) feed.unit(unit);
+    feed.follow({ video: { attachUnits }, audio: null }, monotonicMs());
+    for (const unit of live(7, 20)) feed.unit(unit, "video");
     const deadline = monotonicMs() + PATIENCE_MS;
     while (shown("lobby").at(-1) !== 19 && monotonicMs() < deadline) await Bun.sleep(1);
     expect(shown("lobby")[0]).toBe(6);
@@ -101,13 +103,13 @@ describe("decode group", () => {
 
   test("units of a camera that nobody asked for are ignored; so are those after the end", () => {
     const { group, sinks, shown } = open();
-    for (const unit of live(0, 5)) group.unit("lobby", unit);
+    for (const unit of live(0, 5)) group.unit("lobby", unit, "video");
     group.replayEnded("lobby");
     expect([sinks.size, group.takeStats()]).toEqual([0, []]);
     group.decode("lobby", [SHM]);
-    for (const unit of live(0, 5)) group.unit("lobby", unit);
+    for (const unit of live(0, 5)) group.unit("lobby", unit, "video");
     group.decode("lobby", []);
-    for (const unit of live(5, 10)) group.unit("lobby", unit);
+    for (const unit of live(5, 10)) group.unit("lobby", unit, "video");
     expect(shown("lobby")).toEqual([0, 1, 2, 3, 4]);
     expect(sinks.get("lobby")?.map(({ closed }) => closed)).toEqual([true]);
     expect(group.takeStats()).toEqual([]);
@@ -120,8 +122,8 @@ describe("decode group", () => {
     const [bad] = sinks.get("bad") ?? [];
     for (const unit of live(0, 20)) {
       if (bad) bad.breaks = unit.sequence === 5;
-      group.unit("good", unit);
-      group.unit("bad", unit);
+      group.unit("good", unit, "video");
+      group.unit("bad", unit, "video");
     }
     expect(shown("good")).toEqual(clip.map(({ sequence }) => sequence));
     expect(shown("bad")).toEqual([0, 1, 2, 3, 4, ...Array.from({ length: 10 }, (_, i) => 10 + i)]);

@@ -10,9 +10,10 @@ import { findHardwareDevice } from "../native/av-device.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
 import type { DecoderStats } from "../process/protocol.ts";
 import type { FrameFormat, FrameSink, Unit } from "../stream/sinks.ts";
+import type { UnitReceiver } from "../stream/unit-intake.ts";
+import type { TrackKind } from "../stream/unit-wire.ts";
 import type { Log } from "../telemetry/log.ts";
 import { CameraDecoder } from "./camera-decoder.ts";
-import type { UnitReceiver } from "./intake.ts";
 
 export interface DecodeGroupOptions {
   /** Looks for a device that decodes; otherwise the processor does. */
@@ -55,9 +56,13 @@ export class DecodeGroup implements UnitReceiver, Disposable {
     decoder.setFormats(formats);
   }
 
-  /** Units of cameras that nobody asked for are ignored. */
-  unit(camera: string, unit: Unit): void {
-    this.#guarded(camera, (decoder) => decoder.unit(unit));
+  hello(): void {
+    // Decoders are made for what was asked for, not for what comes.
+  }
+
+  /** Sound, and units of cameras that nobody asked for, are ignored. */
+  unit(camera: string, unit: Unit, kind: TrackKind): void {
+    if (kind === "video") this.#guarded(camera, (decoder) => decoder.unit(unit));
   }
 
   replayEnded(camera: string): void {

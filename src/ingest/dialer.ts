@@ -2,7 +2,7 @@
 import { connect, type Socket as NodeSocket } from "node:net";
 import type { Socket } from "bun";
 import { unreachable } from "./dial-fault.ts";
-import { judge, type TlsSettings } from "./tls.ts";
+import { judge, noTls, type TlsSettings } from "./tls.ts";
 
 /** Where to connect to. */
 export interface Target {
@@ -140,8 +140,8 @@ class Attempt {
     const stoppable = unless === "unopened" ? this.#at === "connecting" : this.#at !== "owned";
     if (!stoppable) return;
     this.#at = "abandoned";
-    this.#socket?.terminate();
     this.#done.reject(reason);
+    this.#socket?.terminate();
   }
 
   #opened(socket: Socket<undefined>): void {
@@ -168,7 +168,7 @@ class Attempt {
   /** Whoever is told that it opened is told that it closed. */
   #closed(error: Error | undefined): void {
     if (this.#at === "owned") this.#handlers.closed(error);
-    else this.#done.reject(error ?? new Error("closed before TLS was agreed on"));
+    else this.#done.reject(this.#at === "greeting" ? noTls(this.#target, error) : error);
   }
 }
 

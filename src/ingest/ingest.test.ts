@@ -180,11 +180,11 @@ describe("a camera that says no", () => {
   });
 
   test("another codec", async () => {
-    const h265 = { ...VIDEO, format: { ...VIDEO.format, encoding: "H265" } };
-    const { failure } = pull(camera({ media: [h265] }).source());
+    const mpeg4 = { ...VIDEO, format: { ...VIDEO.format, encoding: "MP4V-ES" } };
+    const { failure } = pull(camera({ media: [mpeg4] }).source());
     const { at, code, message } = await failure();
     expect({ at, code }).toEqual({ at: "refused", code: "track_unsupported" });
-    expect(message).toContain("offers video H265");
+    expect(message).toContain("offers video MP4V-ES");
   });
 
   test("no UDP", async () => {

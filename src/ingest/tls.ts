@@ -28,10 +28,7 @@ export function judge(
   error: Error | null,
 ): Fault | null {
   const certificate = certificateOf(socket);
-  if (certificate === null) {
-    const message = `${host} does not speak TLS on port ${port}: check the port, or use rtsp://`;
-    return new Fault("camera_protocol", message, { cause: error });
-  }
+  if (certificate === null) return noTls({ host, port }, error);
   const seen = certificate.fingerprint256;
   if (tls?.fingerprint) {
     if (hexOf(tls.fingerprint) === hexOf(seen)) return null;
@@ -43,6 +40,12 @@ export function judge(
   if (wrong === null) return null;
   const message = `${host} shows a certificate that is not trusted here (${wrong.message}): to trust this one alone, set \`tls.fingerprint\` to ${seen}; to trust any, set \`tls.verify: false\``;
   return new Fault("camera_untrusted", message, { cause: wrong });
+}
+
+/** The connection was ended where TLS should have begun. */
+export function noTls({ host, port }: Pick<Expected, "host" | "port">, cause: unknown): Fault {
+  const message = `${host} does not speak TLS on port ${port}: check the port, or use rtsp://`;
+  return new Fault("camera_protocol", message, { cause });
 }
 
 /** `null` when no handshake came about. */

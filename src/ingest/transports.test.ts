@@ -122,8 +122,34 @@ describe("tracks", () => {
     const cam = camera();
     const { stream, live } = pull(cam.source());
     await live();
+    await until(() => (stream.audio?.counters.units ?? 0) > 1, "sound");
     expect(stream.video?.counters.packets).toBeGreaterThan(0);
-    expect(cam.requests.filter(({ method }) => method === "SETUP").length).toBeGreaterThan(0);
+    expect(stream.video?.counters.malformed).toBe(0);
+    expect(cam.methods).toEqual(["OPTIONS", "DESCRIBE", "SETUP", "SETUP", "PLAY"]);
+  });
+
+  test("over UDP as well, each to its own ports", async () => {
+    const { pull: p, stream, live } = pull(camera().source(), { transport: "udp" });
+    await live();
+    await until(() => (stream.audio?.counters.units ?? 0) > 1, "sound");
+    expect(p.transport).toBe("udp");
+  });
+
+  test("quirk: every SETUP is answered with the same channels", async () => {
+    const cam = camera({
+      script: (request, client) => {
+        if (request.method !== "SETUP") return undefined;
+        client.setUp(0);
+        return reply(request, 200, [
+          ["Session", "1"],
+          ["Transport", "RTP/AVP/TCP;unicast;interleaved=0-1"],
+        ]);
+      },
+    });
+    const { stream, live } = pull(cam.source());
+    await live();
+    await until(() => (stream.audio?.counters.units ?? 0) > 1, "sound");
+    expect(stream.video?.counters.malformed).toBe(0);
   });
 
   test("the audio track is refused: the video comes all the same", async () => {
@@ -177,6 +203,7 @@ describe("video that stops", () => {
     for (const client of cam.clients) client.sends.video = false;
     await at("stalled");
     expect(cause()).toMatchObject({ code: "camera_stalled" });
+    expect(cause()?.message).toContain("its audio goes on");
     const { state } = p;
     expect(state.at === "stalled" && state.nextAttempt - state.since).toBeGreaterThan(50_000);
     for (const client of cam.clients) client.sends.video = true;

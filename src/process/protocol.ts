@@ -108,6 +108,10 @@ export interface TrackStats {
     readonly source: CapturedClock;
     /** The camera's wall clock minus the hub's at arrival, in ms; `null` until reported. */
     readonly cameraOffsetMs: number | null;
+    /** How often the camera's wall clock was set while it was pulled. */
+    readonly cameraSteps: number;
+    /** Sender reports that could not be right. */
+    readonly ignoredReports: number;
   } | null;
 }
 

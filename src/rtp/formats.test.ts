@@ -28,6 +28,7 @@ describe("rtp header", () => {
       sequence: 0x1234,
       timestamp: 3000,
       ssrc: 0xdeadbeef,
+      extension: 20,
       payloadStart: 28,
       payloadEnd: 31,
     });

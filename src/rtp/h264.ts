@@ -13,7 +13,7 @@ export const NAL_SPS = 7;
 export const NAL_PPS = 8;
 /** The last type of the standard; those above are payload types of RFC 6184 or nobody's. */
 const NAL_LAST = 23;
-export const NAL_STAP_A = 24;
+const NAL_STAP_A = 24;
 export const NAL_FU_A = 28;
 
 /** Supplemental information that says: from here on a decoder can start (D.2.8). */

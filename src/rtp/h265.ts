@@ -16,8 +16,8 @@ export const H265_PPS = 34;
 const NAL_PREFIX_SEI = 39;
 /** The last type of the standard; those above are payload types of RFC 7798 or nobody's. */
 const NAL_LAST = 47;
-export const H265_AP = 48;
-export const H265_FU = 49;
+const H265_AP = 48;
+const H265_FU = 49;
 
 /** The ids stand in the first bytes of a VPS or PPS: two Exp-Golomb codes at most. */
 const IDENTITY_BYTES = 16;

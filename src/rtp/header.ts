@@ -10,6 +10,8 @@ export interface RtpHeader {
   sequence: number;
   timestamp: RtpTicks;
   ssrc: number;
+  /** Where the header extension starts (its profile and length), -1 without one. */
+  extension: number;
   /** Where the payload starts and ends in the buffer, header extension and padding removed. */
   payloadStart: number;
   payloadEnd: number;
@@ -22,6 +24,7 @@ export function emptyRtpHeader(): RtpHeader {
     sequence: 0,
     timestamp: 0,
     ssrc: 0,
+    extension: -1,
     payloadStart: 0,
     payloadEnd: 0,
   };
@@ -33,8 +36,10 @@ export function readRtpHeader(b: Uint8Array, start: number, end: number, into: R
   const first = b[start]!;
   if (first >> 6 !== 2) return false;
   let payload = start + RTP_HEADER_BYTES + (first & 0x0f) * 4;
+  let extension = -1;
   if ((first & 0x10) !== 0) {
     if (payload + 4 > end) return false;
+    extension = payload;
     payload += 4 + ((b[payload + 2]! << 8) | b[payload + 3]!) * 4;
   }
   let payloadEnd = end;
@@ -46,6 +51,7 @@ export function readRtpHeader(b: Uint8Array, start: number, end: number, into: R
   into.sequence = (b[start + 2]! << 8) | b[start + 3]!;
   into.timestamp = readU32(b, start + 4);
   into.ssrc = readU32(b, start + 8);
+  into.extension = extension;
   into.payloadStart = payload;
   into.payloadEnd = payloadEnd;
   return true;

@@ -30,6 +30,9 @@ export const JPEG_SIDE_UNIT = 8;
 const SIDE_UNITS_MAX = 255;
 /** "This packet holds no whole number of restart intervals": both flags, count of all ones. */
 const RESTART_ANYWHERE = 0xffff;
+/** SOF0 of the file: marker, length, precision, height, width. */
+const FRAME_HEADER = 0xc0;
+const FRAME_HEADER_BYTES = 9;
 /** 24 bits of fragment offset. */
 const SCAN_BYTES_MAX = 1 << 24;
 
@@ -71,7 +74,7 @@ export class MjpegRepacketizer extends RingRepacketizer {
     if (out.partial && timestamp !== out.timestamp) this.#commit(false);
     const arrived = out.arrive(header.sequence, timestamp);
     if (arrived !== Verdict.Taken) return arrived;
-    const verdict = this.#payload(b, header.payloadStart, header.payloadEnd);
+    const verdict = this.#payload(b, header);
     if (verdict !== Verdict.Taken || !header.marker) return verdict;
     if (out.partial) this.#commit(true);
     out.ended = true;
@@ -98,8 +101,9 @@ export class MjpegRepacketizer extends RingRepacketizer {
     return Verdict.Taken;
   }
 
-  #payload(b: Uint8Array, start: number, end: number): Verdict {
+  #payload(b: Uint8Array, header: RtpHeader): Verdict {
     const { out } = this;
+    const { payloadStart: start, payloadEnd: end } = header;
     if (end - start < JPEG_HEADER_BYTES) return out.malformed();
     const offset = (b[start + 1]! << 16) | (b[start + 2]! << 8) | b[start + 3]!;
     const type = b[start + 4]!;
@@ -118,7 +122,7 @@ export class MjpegRepacketizer extends RingRepacketizer {
       if (at < 0) return out.malformed();
       this.#head.set(b.subarray(start, start + JPEG_HEADER_BYTES));
       this.#begin(interval);
-      this.#size(sizeOf(b[start + 6]!, b[start + 7]!) ?? this.#described);
+      this.#size(sizeOf(b[start + 6]!, b[start + 7]!) ?? largeSize(b, header) ?? this.#described);
     }
     if (offset + end - at > SCAN_BYTES_MAX) return out.malformed();
     this.#received = offset + end - at;
@@ -215,4 +219,20 @@ export class MjpegRepacketizer extends RingRepacketizer {
 function sizeOf(columns: number, rows: number): PictureSize | null {
   if (columns === 0 || rows === 0) return null;
   return { width: columns * JPEG_SIDE_UNIT, height: rows * JPEG_SIDE_UNIT };
+}
+
+/**
+ * Cameras of ONVIF say the size of large pictures in a header extension that repeats segments of
+ * the JPEG file (ONVIF Streaming Specification, "JPEG over RTP"). `null` without one.
+ */
+function largeSize(b: Uint8Array, { extension, payloadStart }: RtpHeader): PictureSize | null {
+  if (extension < 0) return null;
+  for (let at = b.indexOf(0xff, extension + 4); at >= 0; at = b.indexOf(0xff, at + 1)) {
+    if (at + FRAME_HEADER_BYTES > payloadStart) return null;
+    if (b[at + 1] !== FRAME_HEADER) continue;
+    const height = (b[at + 5]! << 8) | b[at + 6]!;
+    const width = (b[at + 7]! << 8) | b[at + 8]!;
+    return width > 0 && height > 0 ? { width, height } : null;
+  }
+  return null;
 }

@@ -83,7 +83,7 @@ export class NalRepacketizer extends RingRepacketizer {
     if (out.unitStart !== this.#setUnit) this.#beginUnit();
     const marker = header.marker && this.#markers;
     const verdict = this.#payload(b, header.payloadStart, header.payloadEnd, marker);
-    if (marker && !out.damaged) out.ended = true;
+    if (marker && this.#markers && !out.damaged) out.ended = true;
     return verdict;
   }
 

@@ -6,8 +6,10 @@
  */
 import { type Millis, type RtpTicks, ticksBetween } from "../core/units.ts";
 
-/** A timestamp further than this from where time has got to is a new clock of the camera. */
+/** A timestamp that is ahead of where time has got to by more is of a new clock of the camera. */
 const JUMP_SECONDS = 10;
+/** One that is behind by more, too. Pictures are sent up to 16 ahead of their order: 0.64 s at 25 fps. */
+const JUMP_BACK_SECONDS = 2;
 /** Time never stands still across a splice: one picture at 30 fps. */
 const STEP_SECONDS_MIN = 1 / 30;
 
@@ -62,7 +64,8 @@ export class Timeline {
   /** A pause of the connection is no jump: then the clock went on for as long as the packets did not. */
   #isJump(camera: RtpTicks, elapsedTicks: number): boolean {
     const ahead = ticksBetween(camera, this.#camera);
+    if (ahead < -JUMP_BACK_SECONDS * this.#hz) return true;
     const bound = JUMP_SECONDS * this.#hz;
-    return Math.abs(ahead) > bound && Math.abs(ahead - elapsedTicks) > bound;
+    return ahead > bound && Math.abs(ahead - elapsedTicks) > bound;
   }
 }

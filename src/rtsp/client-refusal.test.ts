@@ -132,9 +132,9 @@ describe("refusals", () => {
     ).run(0);
 
   test("another codec is named", () => {
-    const { fault } = described(SDP.replace("H264", "H265"));
+    const { fault } = described(SDP.replace("H264", "MP4V-ES"));
     expect(fault?.code).toBe("track_unsupported");
-    expect(fault?.message).toContain("offers audio PCMA, video H265; none of it");
+    expect(fault?.message).toContain("offers audio MPA, video MP4V-ES; none of it");
   });
 
   test("no description is named", () => {

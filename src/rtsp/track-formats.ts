@@ -1,5 +1,6 @@
 /** Between what a session description says of a track and what the hub knows of it. */
 import { VIDEO_CLOCK_HZ } from "../core/units.ts";
+import { AAC_HBR } from "../rtp/aac.ts";
 import { readAudioConfig, writeAudioConfig } from "../rtp/aac-config.ts";
 import { NAL_PPS, NAL_SPS } from "../rtp/h264.ts";
 import { H265_PPS, H265_SPS, H265_VPS } from "../rtp/h265.ts";
@@ -16,9 +17,10 @@ import { type Format, type Media, nalUnitsOf } from "./sdp.ts";
 /** RFC 3551 section 4.5.2: 8,000 although the codec samples at 16,000. */
 const G722_CLOCK_HZ = 8_000;
 const OPUS_CLOCK_HZ = 48_000;
-/** RFC 3640 section 3.3.6; the hub's own packets are of the first kind. */
-const AAC_HBR: AuHeaderFormat = { sizeBits: 13, indexBits: 3, indexDeltaBits: 3 };
+/** RFC 3640 section 3.3.5. */
 const AAC_LBR: AuHeaderFormat = { sizeBits: 6, indexBits: 2, indexDeltaBits: 2 };
+/** RFC 3640 allows any width; none that means something is wider. */
+const AU_HEADER_BITS_MAX = 32;
 /** Parts of an AU header that no AAC stream has (RFC 3640 section 3.2.1.1); they would be misread. */
 const AU_HEADER_EXTRAS = [
   "ctsdeltalength",
@@ -96,9 +98,6 @@ function aacTrack(format: Format): TrackFormat | null {
   if (auHeader.sizeBits === 0 || widths.some((bits) => bits > AU_HEADER_BITS_MAX)) return null;
   return { ...track, channels: info.channels || track.channels, parameterSets: [config], auHeader };
 }
-
-/** RFC 3640 allows any width; none that means something is wider. */
-const AU_HEADER_BITS_MAX = 32;
 
 /** The AudioSpecificConfig; made up from the clock when a camera leaves it out. */
 function audioConfigOf({ parameters, clockHz, channels }: Format): Uint8Array | null {

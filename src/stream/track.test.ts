@@ -233,6 +233,32 @@ describe("track", () => {
     expect((units[1]!.timestamp - units[0]!.timestamp) >>> 0).toBe(3_600);
   });
 
+  test("quirk: timestamps follow the camera's wall clock, and go back when it is set", () => {
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
+    camera.frame();
+    camera.timestamp = (camera.timestamp - 3 * 90_000) >>> 0;
+    camera.frame();
+    camera.frame();
+    const steps = units.slice(1).map((unit, i) => (unit.timestamp - units[i]!.timestamp) >>> 0);
+    expect(steps).toEqual([3_600, 3_600]);
+    expect(units[2]!.captured - units[1]!.captured).toBeCloseTo(40, 5);
+  });
+
+  test("pictures sent out of order are no jump of the clock", () => {
+    const track = new Track(videoFormat("h264"));
+    const camera = new Camera(track);
+    const { units } = watch(track);
+    const first = camera.timestamp;
+    for (const picture of [0, 16, 8, 4, 12, 32]) {
+      camera.timestamp = (first + picture * 3_600) >>> 0;
+      camera.frame();
+    }
+    const places = units.map(({ timestamp }) => ((timestamp - first) | 0) / 3_600);
+    expect(places).toEqual([0, 16, 8, 4, 12, 32]);
+  });
+
   test("quirk: no marker bit: a unit ends where the next one starts", () => {
     const track = new Track(videoFormat("h264"));
     const camera = new Camera(track);

@@ -1,34 +1,11 @@
 // A camera that is not ours: GStreamer's RTSP server, with Digest and an awkward password.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { join } from "node:path";
 import { type Browser, openBrowser } from "../harness/browser.ts";
+import { openGst } from "../harness/gstreamer.ts";
 import { startHub, until, untilState } from "../harness/hub.ts";
 import { subscribe } from "../harness/worker.ts";
 
-const SCRIPT = join(import.meta.dir, "../python/gst-camera.py");
 const PASSWORD = "p@ss:/#%word";
-
-interface GstCamera extends AsyncDisposable {
-  readonly port: number;
-}
-
-async function openGst(...options: string[]): Promise<GstCamera> {
-  const child = Bun.spawn(["/usr/bin/python3", SCRIPT, ...options], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const { value } = await child.stdout.getReader().read();
-  const port = Number(/^ready (\d+)/.exec(new TextDecoder().decode(value))?.[1]);
-  if (!port) throw new Error("GStreamer's RTSP server did not start");
-  return {
-    port,
-    [Symbol.asyncDispose]: async () => {
-      child.kill("SIGTERM");
-      const force = setTimeout(() => child.kill("SIGKILL"), 3_000);
-      await child.exited;
-      clearTimeout(force);
-    },
-  };
-}
 
 const stack = new AsyncDisposableStack();
 let browser: Browser;

@@ -26,6 +26,11 @@ const TOOLS: readonly Tool[] = [
     packages: ["firefox-esr"],
   },
   {
+    name: "FFmpeg's command line",
+    present: () => runs(["ffmpeg", "-version"]),
+    packages: ["ffmpeg"],
+  },
+  {
     name: "Python with ZeroMQ and NumPy",
     present: () => python() !== null,
     packages: ["python3", "python3-zmq", "python3-numpy"],

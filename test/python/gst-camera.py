@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""A camera that is not ours: GStreamer's RTSP server with a test picture.
+"""Cameras that are not ours: GStreamer's RTSP server with a test picture and a test tone.
 
-Prints `ready <port>` when it listens; ends when standard input does, or on SIGTERM.
-Needs python3-gi, gir1.2-gst-rtsp-server-1.0 and, for H.264, gstreamer1.0-plugins-ugly.
+One camera at --path; with --matrix one for each codec of video and audio, at /h264-none,
+/h265-aac and so on. Prints `ready <port>` when it listens; ends when standard input does, or on
+SIGTERM. Needs python3-gi, gir1.2-gst-rtsp-server-1.0 and GStreamer's good, bad and ugly plugins.
 """
 import argparse
 import signal
@@ -26,7 +27,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--user", help="asks for a password when given")
     parser.add_argument("--password", default="")
     parser.add_argument("--auth", choices=["digest", "basic"], default="digest")
-    parser.add_argument("--codec", choices=["h264", "jpeg"], default="h264")
+    parser.add_argument("--codec", choices=VIDEO, default="h264")
+    parser.add_argument("--audio", choices=AUDIO, default="none")
+    parser.add_argument("--matrix", action="store_true", help="every codec, each at its own path")
     parser.add_argument("--profile", choices=["baseline", "main", "high"], default="baseline")
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=360)
@@ -37,18 +40,45 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pipeline(args: argparse.Namespace) -> str:
+VIDEO = ["h264", "h265", "jpeg"]
+AUDIO = ["none", "pcma", "aac", "opus"]
+
+
+def video_of(codec: str, args: argparse.Namespace) -> str:
     source = (
         f"videotestsrc is-live=true pattern={args.pattern} ! "
         f"video/x-raw,format=I420,width={args.width},height={args.height},framerate={args.fps}/1"
     )
-    if args.codec == "jpeg":
-        return f"( {source} ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
+    if codec == "jpeg":
+        return f"{source} ! jpegenc ! rtpjpegpay name=pay0 pt=26"
+    if codec == "h265":
+        encoder = (
+            f"x265enc tune=zerolatency speed-preset=ultrafast bitrate={args.kbps} "
+            f"key-int-max={args.gop}"
+        )
+        return f"{source} ! {encoder} ! rtph265pay name=pay0 pt=96 config-interval=0"
     encoder = (
         f"x264enc tune=zerolatency speed-preset=ultrafast bitrate={args.kbps} "
         f"key-int-max={args.gop} bframes=0 ! video/x-h264,profile={args.profile}"
     )
-    return f"( {source} ! {encoder} ! rtph264pay name=pay0 pt=96 config-interval=0 )"
+    return f"{source} ! {encoder} ! rtph264pay name=pay0 pt=96 config-interval=0"
+
+
+def audio_of(codec: str) -> str:
+    source = "audiotestsrc is-live=true wave=sine freq=440 ! audioconvert ! audioresample"
+    if codec == "pcma":
+        return f"{source} ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8"
+    if codec == "aac":
+        raw = "audio/x-raw,rate=48000,channels=1"
+        return f"{source} ! {raw} ! voaacenc ! aacparse ! rtpmp4gpay name=pay1 pt=97"
+    if codec == "opus":
+        raw = "audio/x-raw,rate=48000,channels=2"
+        return f"{source} ! {raw} ! opusenc ! rtpopuspay name=pay1 pt=98"
+    return ""
+
+
+def pipeline(video: str, audio: str, args: argparse.Namespace) -> str:
+    return f"( {video_of(video, args)} {audio_of(audio)} )"
 
 
 def protect(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, args) -> None:
@@ -67,15 +97,9 @@ def protect(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFa
     factory.set_permissions(permissions)
 
 
-def main() -> None:
-    args = arguments()
-    Gst.init(None)
-    loop = GLib.MainLoop()
-    server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
-    server.set_service(str(args.port))
+def mount(server: GstRtspServer.RTSPServer, path: str, launch: str, args) -> None:
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(pipeline(args))
+    factory.set_launch(launch)
     factory.set_shared(True)
     lower = GstRtsp.RTSPLowerTrans
     factory.set_protocols(
@@ -83,7 +107,21 @@ def main() -> None:
     )
     if args.user is not None:
         protect(server, factory, args)
-    server.get_mount_points().add_factory(args.path, factory)
+    server.get_mount_points().add_factory(path, factory)
+
+
+def main() -> None:
+    args = arguments()
+    Gst.init(None)
+    loop = GLib.MainLoop()
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(str(args.port))
+    cameras = {args.path: (args.codec, args.audio)}
+    if args.matrix:
+        cameras = {f"/{video}-{audio}": (video, audio) for video in VIDEO for audio in AUDIO}
+    for path, (video, audio) in cameras.items():
+        mount(server, path, pipeline(video, audio, args), args)
     if server.attach(None) == 0:
         sys.exit(f"port {args.port} cannot be had")
     GLib.timeout_add_seconds(2, lambda: (server.get_session_pool().cleanup(), True)[1])

@@ -1,39 +1,46 @@
 /**
- * Access units on the Unix socket from the media process to a decode process. One connection per
- * camera, one direction, little-endian; both ends are of one build.
+ * Whole units from one process to another: from media to what decodes, and from what reads a
+ * camera by libav to media. One connection per camera, one direction, little-endian; both ends are
+ * of one build.
  *
  * ```text
  * message   u32  bytes of the body
  *           u8   kind: 1 hello, 2 unit, 3 replay ended
  *           u8   flags: 1 keyframe, 2 damaged, 4 gap before, 8 replayed, 16 captured by RTCP
- *           u16  0
- * hello     the camera's name in UTF-8; the first message, and only that
- * unit      u32  RTP timestamp
+ *           u8   track: 0 video, 1 audio; 0 in front of other bodies than a unit
+ *           u8   0
+ * hello     JSON: {camera, tracks}, what a track is encoded in as in rtp/track-format.ts with
+ *           parameter sets in Base64; the first message, and only that
+ * unit      u32  RTP timestamp, in the track's clock
  *           u32  from its first packet to its last, us
  *           f64  sequence
  *           f64  arrived, ms of CLOCK_MONOTONIC
  *           f64  captured, ms since 1970 UTC
- *           the unit in Annex B form
+ *           the unit: in Annex B form (H.264, H.265), a JPEG file, a frame
  * replay    empty: the units so far were stored ones, live ones follow
  * ```
  *
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import type { Unit } from "../stream/sinks.ts";
+import type { TrackFormat } from "../rtp/track-format.ts";
+import type { Unit } from "./sinks.ts";
 
 const HEAD_BYTES = 8;
 const FACTS_BYTES = 32;
-/** A stored unit is at most 8 MiB (stream/unit-assembler.ts). */
+/** A stored unit is at most 8 MiB (unit-assembler.ts). */
 const BODY_BYTES_MAX = FACTS_BYTES + (8 << 20);
-/** A camera's name has at most 63 bytes; more leaves room for other ways of naming. */
-const NAME_BYTES_MAX = 255;
+/** Two tracks with their parameter sets: each is at most a few hundred bytes. */
+const HELLO_BYTES_MAX = 64 << 10;
 /** A keyframe of 4 Mbps fits. */
 const BUFFER_BYTES_FIRST = 256 << 10;
 
 const KIND_HELLO = 1;
 const KIND_UNIT = 2;
 const KIND_REPLAY_ENDED = 3;
+
+const TRACK_VIDEO = 0;
+const TRACK_AUDIO = 1;
 
 const FLAG_KEYFRAME = 1;
 const FLAG_DAMAGED = 2;
@@ -44,31 +51,51 @@ const FLAG_CAPTURED_BY_RTCP = 16;
 /** What stands in front of a unit's bytes. */
 export const UNIT_HEAD_BYTES = HEAD_BYTES + FACTS_BYTES;
 
+export type TrackKind = TrackFormat["kind"];
+
+/** Whose units a connection brings, and what they are encoded in. */
+export interface Hello {
+  readonly camera: string;
+  readonly tracks: readonly TrackFormat[];
+}
+
 /** The first message of a connection. */
-export function helloMessage(camera: string): Uint8Array {
-  const name = new TextEncoder().encode(camera);
-  const message = new Uint8Array(HEAD_BYTES + name.length);
-  writeHead(new DataView(message.buffer), 0, name.length, KIND_HELLO, 0);
-  message.set(name, HEAD_BYTES);
+export function helloMessage({ camera, tracks }: Hello): Uint8Array {
+  const plain = tracks.map((track) => ({
+    ...track,
+    parameterSets: track.parameterSets.map((set) => set.toBase64()),
+  }));
+  const body = new TextEncoder().encode(JSON.stringify({ camera, tracks: plain }));
+  const message = new Uint8Array(HEAD_BYTES + body.length);
+  writeHead(new DataView(message.buffer), 0, { body: body.length, kind: KIND_HELLO });
+  message.set(body, HEAD_BYTES);
   return message;
 }
 
 /** Says that the replay is over. */
 export function replayEndedMessage(): Uint8Array {
   const message = new Uint8Array(HEAD_BYTES);
-  writeHead(new DataView(message.buffer), 0, 0, KIND_REPLAY_ENDED, 0);
+  writeHead(new DataView(message.buffer), 0, { body: 0, kind: KIND_REPLAY_ENDED });
   return message;
 }
 
-/** Writes UNIT_HEAD_BYTES at `at`; the unit's bytes follow. `gapBefore` goes before the unit's. */
-export function writeUnitHead(into: DataView, at: number, unit: Unit, gapBefore: boolean): void {
+/** What the sender knows of a unit besides the unit. */
+export interface Placement {
+  readonly kind: TrackKind;
+  /** Something is missing in front of it, on its way included. */
+  readonly gapBefore: boolean;
+}
+
+/** Writes UNIT_HEAD_BYTES at `at`; the unit's bytes follow. `placement` goes before the unit's own. */
+export function writeUnitHead(into: DataView, at: number, unit: Unit, placement: Placement): void {
   const flags =
     (unit.keyframe ? FLAG_KEYFRAME : 0) |
     (unit.damaged ? FLAG_DAMAGED : 0) |
-    (gapBefore ? FLAG_GAP_BEFORE : 0) |
+    (placement.gapBefore ? FLAG_GAP_BEFORE : 0) |
     (unit.replayed ? FLAG_REPLAYED : 0) |
     (unit.capturedClock === "rtcp" ? FLAG_CAPTURED_BY_RTCP : 0);
-  writeHead(into, at, FACTS_BYTES + unit.length, KIND_UNIT, flags);
+  const track = placement.kind === "video" ? TRACK_VIDEO : TRACK_AUDIO;
+  writeHead(into, at, { body: FACTS_BYTES + unit.length, kind: KIND_UNIT, flags, track });
   into.setUint32(at + 8, unit.timestamp, true);
   into.setUint32(at + 12, Math.min((unit.completed - unit.arrived) * 1_000, 0xffff_ffff), true);
   into.setFloat64(at + 16, unit.sequence, true);
@@ -76,18 +103,26 @@ export function writeUnitHead(into: DataView, at: number, unit: Unit, gapBefore:
   into.setFloat64(at + 32, unit.captured, true);
 }
 
-function writeHead(into: DataView, at: number, body: number, kind: number, flags: number): void {
+interface Head {
+  readonly body: number;
+  readonly kind: number;
+  readonly flags?: number;
+  readonly track?: number;
+}
+
+function writeHead(into: DataView, at: number, { body, kind, flags = 0, track = 0 }: Head): void {
   into.setUint32(at, body, true);
   into.setUint8(at + 4, kind);
   into.setUint8(at + 5, flags);
-  into.setUint16(at + 6, 0, true);
+  into.setUint8(at + 6, track);
+  into.setUint8(at + 7, 0);
 }
 
 /** Takes what a connection says, in order. */
 export interface UnitHandler {
-  hello(camera: string): void;
+  hello(hello: Hello): void;
   /** The unit and its bytes are borrowed until this returns. */
-  unit(unit: Unit): void;
+  unit(unit: Unit, kind: TrackKind): void;
   replayEnded(): void;
 }
 
@@ -164,17 +199,19 @@ export class UnitReader {
   }
 
   #hello(start: number, end: number): void {
-    if (end - start > NAME_BYTES_MAX) throw malformed("a camera's name that is too long");
+    if (end - start > HELLO_BYTES_MAX) throw malformed("a hello that is too long");
     this.#greeted = true;
-    this.#handler.hello(new TextDecoder().decode(this.#bytes.subarray(start, end)));
+    this.#handler.hello(readHello(this.#bytes.subarray(start, end)));
   }
 
   #unit(start: number, end: number): void {
     if (end - start < UNIT_HEAD_BYTES) throw malformed("a unit that is too short");
     const view = this.#view;
+    const track = view.getUint8(start + 6);
+    if (track > TRACK_AUDIO) throw malformed(`a unit of track ${track}`);
     const flags = view.getUint8(start + 5);
     const arrived = view.getFloat64(start + 24, true);
-    this.#handler.unit({
+    const unit: Unit = {
       bytes: this.#bytes.subarray(start + UNIT_HEAD_BYTES, end),
       length: end - start - UNIT_HEAD_BYTES,
       timestamp: view.getUint32(start + 8, true),
@@ -187,10 +224,29 @@ export class UnitReader {
       damaged: (flags & FLAG_DAMAGED) !== 0,
       gapBefore: (flags & FLAG_GAP_BEFORE) !== 0,
       replayed: (flags & FLAG_REPLAYED) !== 0,
-    });
+    };
+    this.#handler.unit(unit, track === TRACK_VIDEO ? "video" : "audio");
   }
 }
 
-function malformed(what: string): Fault {
-  return new Fault("internal", `A unit socket brought ${what}; media and decode differ in build.`);
+/** Both ends are of one build, so only what comes from elsewhere does not have this shape. */
+function readHello(json: Uint8Array): Hello {
+  try {
+    const { camera, tracks } = JSON.parse(new TextDecoder().decode(json)) as PlainHello;
+    return { camera, tracks: tracks.map(trackOf) };
+  } catch (cause) {
+    throw malformed("a hello that is none", cause);
+  }
+}
+
+type PlainTrack = Omit<TrackFormat, "parameterSets"> & { readonly parameterSets: string[] };
+type PlainHello = { readonly camera: string; readonly tracks: PlainTrack[] };
+
+function trackOf(plain: PlainTrack): TrackFormat {
+  return { ...plain, parameterSets: plain.parameterSets.map((set) => Uint8Array.fromBase64(set)) };
+}
+
+function malformed(what: string, cause?: unknown): Fault {
+  const message = `A unit connection brought ${what}; its two ends differ in build.`;
+  return new Fault("internal", message, { cause });
 }

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
-import type { Unit, UnitSink } from "../stream/sinks.ts";
 import { Log } from "../telemetry/log.ts";
-import { UnitFeed } from "./feed.ts";
-import { UnitIntake } from "./intake.ts";
+import type { Unit, UnitSink } from "./sinks.ts";
+import { UnitFeed } from "./unit-feed.ts";
+import { UnitIntake } from "./unit-intake.ts";
 import { UnitReader } from "./unit-wire.ts";
 
 const PATIENCE_MS = 10_000;
@@ -75,9 +75,10 @@ function listen() {
   const intake = new UnitIntake(
     path,
     {
-      unit: (camera, one) => {
+      hello: () => {},
+      unit: (camera, one, kind) => {
         const whole = one.bytes.every((byte) => byte === (one.sequence & 255));
-        const marks = `${one.replayed ? "r" : ""}${one.gapBefore ? "g" : ""}${whole ? "" : "!"}`;
+        const marks = `${one.replayed ? "r" : ""}${one.gapBefore ? "g" : ""}${whole ? "" : "!"}${kind === "audio" ? "a" : ""}`;
         heard.push(`${camera} ${one.sequence}${marks}`);
       },
       replayEnded: (camera) => heard.push(`${camera} replay ended`),
@@ -89,7 +90,7 @@ function listen() {
 }
 
 async function open(camera: string, gone = () => {}): Promise<UnitFeed> {
-  return resources.use(await UnitFeed.open({ socket: path, camera, gone }));
+  return resources.use(await UnitFeed.open({ socket: path, camera, tracks: [], gone }));
 }
 
 describe("feed and intake", () => {
@@ -98,8 +99,8 @@ describe("feed and intake", () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     const [a, b] = [await open("a"), await open("b")];
     const stream = new FakeStream([unit(0, 100), unit(1, 300_000)]);
-    a.follow(stream, monotonicMs());
-    b.follow(new FakeStream([]), monotonicMs());
+    a.follow({ video: stream, audio: null }, monotonicMs());
+    b.follow({ video: new FakeStream([]), audio: null }, monotonicMs());
     stream.sink?.unit(unit(2, 10));
     await until(() => heard.length === 5);
     const of = (camera: string) => heard.filter((line) => line.startsWith(camera));
@@ -108,17 +109,30 @@ describe("feed and intake", () => {
     expect(a.counters).toEqual({ sent: 3, dropped: 0 });
   });
 
+  test("two tracks of one camera stay apart, and what is missing in one is not missing in both", async () => {
+    const { heard } = listen();
+    const feed = await open("a");
+    const [video, audio] = [new FakeStream([unit(0, 100)]), new FakeStream([unit(4, 10)])];
+    feed.follow({ video, audio }, monotonicMs());
+    audio.sink?.unit(unit(5, 10));
+    video.sink?.unit(unit(1, 10));
+    await until(() => heard.length === 5);
+    expect(heard).toEqual(["a 0r", "a 4ra", "a replay ended", "a 5a", "a 1"]);
+    feed.close();
+    expect([video.sink, audio.sink]).toEqual([null, null]);
+  });
+
   test("closing detaches from the stream and is not told as the peer's end", async () => {
     listen();
     let gone = 0;
     const feed = await open("a", () => gone++);
     const stream = new FakeStream([]);
-    feed.follow(stream, monotonicMs());
+    feed.follow({ video: stream, audio: null }, monotonicMs());
     expect(stream.sink).not.toBeNull();
     expect(feed.close()).toBe(true);
     expect(feed.close()).toBe(false);
     expect(stream.sink).toBeNull();
-    feed.unit(unit(0, 10));
+    feed.unit(unit(0, 10), "video");
     await Bun.sleep(0);
     expect([gone, feed.counters.sent]).toEqual([0, 0]);
   });
@@ -128,7 +142,7 @@ describe("feed and intake", () => {
     let gone = 0;
     const feed = await open("a", () => gone++);
     const stream = new FakeStream([unit(0, 10)]);
-    feed.follow(stream, monotonicMs());
+    feed.follow({ video: stream, audio: null }, monotonicMs());
     intake.close();
     intake.close();
     await until(() => gone > 0);
@@ -143,15 +157,15 @@ describe("feed and intake", () => {
     await child.stdout.getReader().read();
     let gone = 0;
     const feed = await open("a", () => gone++);
-    feed.follow(new FakeStream([unit(0, 1000)]), monotonicMs());
+    feed.follow({ video: new FakeStream([unit(0, 1000)]), audio: null }, monotonicMs());
     child.kill("SIGKILL");
     await until(() => gone > 0);
-    feed.unit(unit(1, 1000));
+    feed.unit(unit(1, 1000), "video");
     expect(feed.counters.sent).toBe(1);
   });
 
   test("nobody listens: a fault that says so", async () => {
-    const attempt = UnitFeed.open({ socket: path, camera: "a", gone: () => {} });
+    const attempt = UnitFeed.open({ socket: path, camera: "a", tracks: [], gone: () => {} });
     await expect(attempt).rejects.toBeInstanceOf(Fault);
   });
 
@@ -170,7 +184,7 @@ describe("feed and intake", () => {
     });
     bad.write(new Uint8Array(100).fill(0xff));
     await until(() => ended);
-    good.unit(unit(5, 10));
+    good.unit(unit(5, 10), "video");
     await until(() => heard.length === 1);
   });
 });
@@ -194,7 +208,7 @@ describe("a peer that stops reading", () => {
     let now = monotonicMs();
     let most = 0;
     for (let i = 0; i < 1_500; i++) {
-      feed.unit(unit(i, 40_000, { arrived: now, completed: now }));
+      feed.unit(unit(i, 40_000, { arrived: now, completed: now }), "video");
       most = Math.max(most, feed.pendingBytes);
       now += 40;
     }
@@ -209,8 +223,8 @@ describe("a peer that stops reading", () => {
     peer.on("data", (bytes: Uint8Array) => reader.push(bytes));
     peer.resume();
     await until(() => feed.pendingBytes === 0);
-    feed.unit(unit(1_500, 40_000));
-    feed.unit(unit(1_501, 40_000));
+    feed.unit(unit(1_500, 40_000), "video");
+    feed.unit(unit(1_501, 40_000), "video");
     await until(() => heard.at(-1)?.sequence === 1_501);
     const before = feed.counters.sent - 2;
     expect(heard.map((one) => one.sequence)).toEqual([...Array(before).keys(), 1_500, 1_501]);
@@ -224,7 +238,7 @@ describe("a peer that stops reading", () => {
     const feed = await open("a");
     resources.defer(async () => void (await accepted).destroy());
     const replay = Array.from({ length: 100 }, (_, i) => unit(i, 400_000));
-    feed.follow(new FakeStream(replay), monotonicMs());
+    feed.follow({ video: new FakeStream(replay), audio: null }, monotonicMs());
     expect(feed.counters.dropped).toBeGreaterThan(40);
     expect(feed.pendingBytes).toBeLessThanOrEqual(20 << 20);
   });

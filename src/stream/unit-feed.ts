@@ -1,7 +1,7 @@
 /**
- * Sends one camera's access units to the decode process that wants them. Runs in the media process
- * and never waits: what the socket does not take is kept up to a bound, and beyond that whole units
- * are left out.
+ * Sends one camera's units to the process that wants them, over a Unix socket. Runs in the media
+ * process and never waits: what the socket does not take is kept up to a bound, and beyond that
+ * whole units are left out.
  *
  * @module
  */
@@ -9,9 +9,15 @@ import type { Socket } from "bun";
 import { assert, Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
-import type { Unit, UnitSink } from "../stream/sinks.ts";
-import type { Track } from "../stream/track.ts";
-import { helloMessage, replayEndedMessage, UNIT_HEAD_BYTES, writeUnitHead } from "./unit-wire.ts";
+import type { Unit, UnitSink } from "./sinks.ts";
+import {
+  type Hello,
+  helloMessage,
+  replayEndedMessage,
+  type TrackKind,
+  UNIT_HEAD_BYTES,
+  writeUnitHead,
+} from "./unit-wire.ts";
 
 /** The largest group of pictures that a stream replays (16 MiB), and room for live units behind. */
 const PENDING_BYTES_MAX = 20 << 20;
@@ -20,11 +26,10 @@ const PENDING_BYTES_KEPT = 256 << 10;
 /** A peer that takes nothing for so long does not decode in time whatever it is sent. */
 const STALL_MS: Millis = 1_000;
 
-export interface UnitFeedOptions {
-  /** Where the decode process listens. */
+export interface UnitFeedOptions extends Hello {
+  /** Where the other process listens. */
   readonly socket: string;
-  readonly camera: string;
-  /** Called once when the decode process is gone, or the track ended. Not called by `close`. */
+  /** Called once when the other process is gone, or a track ended. Not called by `close`. */
   readonly gone: () => void;
 }
 
@@ -40,12 +45,24 @@ type State =
   /** Nothing is written any more; units are ignored. */
   | { readonly at: "closed" };
 
-export class UnitFeed implements UnitSink, Disposable {
+/** What a feed sends: the tracks that are wanted, `null` for one that is not. */
+export interface UnitSources {
+  readonly video: UnitSource | null;
+  readonly audio: UnitSource | null;
+}
+
+/** A track, as far as a feed knows it. */
+export interface UnitSource {
+  /** See track.ts. */
+  attachUnits(sink: UnitSink, now: Millis): () => void;
+}
+
+export class UnitFeed implements Disposable {
   readonly counters: UnitFeedCounters = { sent: 0, dropped: 0 };
   readonly #socket: Socket;
   readonly #gone: () => void;
   #state: State = { at: "open" };
-  #detach: (() => void) | null = null;
+  #detach: readonly (() => void)[] | null = null;
   /** Bytes from `#start` to `#end` are yet to be written. */
   #pending = new Uint8Array(PENDING_BYTES_KEPT);
   #view = new DataView(this.#pending.buffer);
@@ -53,7 +70,7 @@ export class UnitFeed implements UnitSink, Disposable {
   #end = 0;
   /** When the peer last took something; counts only while something is pending. */
   #progressAt: Millis = 0;
-  #droppedBefore = false;
+  readonly #droppedBefore: Record<TrackKind, boolean> = { video: false, audio: false };
 
   private constructor(socket: Socket, gone: () => void) {
     this.#socket = socket;
@@ -61,7 +78,7 @@ export class UnitFeed implements UnitSink, Disposable {
   }
 
   /**
-   * Connects to the decode process.
+   * Connects, and says what will come.
    *
    * @throws Fault `process_down` when it does not listen
    */
@@ -74,7 +91,7 @@ export class UnitFeed implements UnitSink, Disposable {
     void gone.promise.then(() => {
       feed.ended();
     });
-    feed.#append(helloMessage(options.camera));
+    feed.#append(helloMessage(options));
     feed.#flush(monotonicMs());
     return feed;
   }
@@ -84,32 +101,43 @@ export class UnitFeed implements UnitSink, Disposable {
     return this.#end - this.#start;
   }
 
-  /** Sends the track's current group of pictures and then every unit, until `close`. Once only. */
-  follow(track: Pick<Track, "attachUnits">, now: Millis): void {
-    assert(this.#detach === null, "a feed follows one track");
+  /**
+   * Sends the current group of pictures, and what sound is held, and then every unit, until `close`.
+   * Once only.
+   */
+  follow({ video, audio }: UnitSources, now: Millis): void {
+    assert(this.#detach === null, "a feed follows one stream");
     if (this.#state.at === "closed") return;
-    this.#detach = track.attachUnits(this, now);
+    const attach = (source: UnitSource | null, kind: TrackKind): (() => void)[] =>
+      source ? [source.attachUnits(this.#sinkOf(kind), now)] : [];
+    this.#detach = [...attach(video, "video"), ...attach(audio, "audio")];
     this.#append(replayEndedMessage());
     this.#flush(now);
   }
 
-  unit(unit: Unit): void {
+  #sinkOf(kind: TrackKind): UnitSink {
+    return { unit: (unit) => this.unit(unit, kind), ended: () => this.ended() };
+  }
+
+  /** Sends one unit, borrowed, or leaves it out when the peer does not keep up. */
+  unit(unit: Unit, kind: TrackKind): void {
     if (this.#state.at === "closed") return;
     if (!this.#takes(unit)) {
       this.counters.dropped++;
-      this.#droppedBefore = true;
+      this.#droppedBefore[kind] = true;
       return;
     }
     if (this.pendingBytes === 0) this.#progressAt = unit.completed;
     const at = this.#reserve(UNIT_HEAD_BYTES + unit.length);
-    writeUnitHead(this.#view, at, unit, unit.gapBefore || this.#droppedBefore);
+    const gapBefore = unit.gapBefore || this.#droppedBefore[kind];
+    writeUnitHead(this.#view, at, unit, { kind, gapBefore });
     this.#pending.set(unit.bytes.subarray(0, unit.length), at + UNIT_HEAD_BYTES);
-    this.#droppedBefore = false;
+    this.#droppedBefore[kind] = false;
     this.counters.sent++;
     this.#flush(unit.completed);
   }
 
-  /** The track ended, or the peer is gone: whoever opened the feed is told. */
+  /** A track ended, or the peer is gone: whoever opened the feed is told. */
   ended(): void {
     if (this.close()) this.#gone();
   }
@@ -118,7 +146,7 @@ export class UnitFeed implements UnitSink, Disposable {
   close(): boolean {
     if (this.#state.at === "closed") return false;
     this.#state = { at: "closed" };
-    this.#detach?.();
+    for (const detach of this.#detach ?? []) detach();
     this.#socket.terminate();
     this.#pending = new Uint8Array(0);
     this.#start = 0;
@@ -189,11 +217,11 @@ async function connect(path: string, drain: () => void, gone: () => void): Promi
     const end = gone;
     const close = gone;
     const error = gone;
-    // A decode process has nothing to say.
+    // The peer has nothing to say.
     const data = (): void => {};
     return await Bun.connect({ unix: path, socket: { data, drain, end, close, error } });
   } catch (cause) {
-    const message = `The decode process does not listen at ${path}; it is restarted by itself.`;
+    const message = `Nobody takes units at ${path}; the process that should is restarted by itself.`;
     throw new Fault("process_down", message, { cause });
   }
 }

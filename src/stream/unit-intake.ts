@@ -1,6 +1,6 @@
 /**
- * Where access units arrive in a decode process: listens on a Unix socket, one connection per
- * camera (unit-wire.ts). What is not read yet waits in the kernel, and then in the media process.
+ * Where units arrive in the process that works on them: listens on a Unix socket, one connection per
+ * camera (unit-wire.ts). What is not read yet waits in the kernel, and then in the sender.
  *
  * @module
  */
@@ -8,17 +8,19 @@
 import { chmodSync, rmSync } from "node:fs";
 import type { Socket, UnixSocketListener } from "bun";
 import { faultOf } from "../core/fault.ts";
-import type { Unit } from "../stream/sinks.ts";
 import type { Log } from "../telemetry/log.ts";
-import { UnitReader } from "./unit-wire.ts";
+import type { Unit } from "./sinks.ts";
+import { type Hello, type TrackKind, UnitReader } from "./unit-wire.ts";
 
 /** Only the hub's own processes send pictures. */
 const SOCKET_MODE = 0o600;
 
 /** Takes the units of all cameras. */
 export interface UnitReceiver {
+  /** Units of this camera follow, of these tracks. Again for each new connection. */
+  hello(hello: Hello): void;
   /** The unit and its bytes are borrowed until this returns. */
-  unit(camera: string, unit: Unit): void;
+  unit(camera: string, unit: Unit, kind: TrackKind): void;
   /** The units so far were stored ones; the newest of them is worth a picture. */
   replayEnded(camera: string): void;
 }
@@ -61,10 +63,11 @@ export class UnitIntake implements Disposable {
 function readerFor(receiver: UnitReceiver): UnitReader {
   let camera = "";
   return new UnitReader({
-    hello: (name) => {
-      camera = name;
+    hello: (hello) => {
+      camera = hello.camera;
+      receiver.hello(hello);
     },
-    unit: (unit) => receiver.unit(camera, unit),
+    unit: (unit, kind) => receiver.unit(camera, unit, kind),
     replayEnded: () => receiver.replayEnded(camera),
   });
 }

@@ -1,0 +1,39 @@
+/**
+ * The address of a camera, of any kind that can be pulled: what configuration and API take, and
+ * what of it may be shown.
+ *
+ * @module
+ */
+import { Fault } from "../core/fault.ts";
+import { parseAddress } from "../rtsp/address.ts";
+import { avSource, isLocalFile, pullerFor } from "./av-source.ts";
+
+/**
+ * Says what is wrong with an address, without repeating it.
+ *
+ * @throws Fault `request_invalid`
+ */
+export function checkSource(text: string): void {
+  if (pullerFor(text) === "native") parseAddress(text);
+  else labelOf(text);
+}
+
+/** The address without what may be a secret: for people and logs. */
+export function sourceLabel(text: string): string {
+  return pullerFor(text) === "native" ? parseAddress(text).requestUri : labelOf(text);
+}
+
+/**
+ * Files and devices of the hub's machine are for its configuration file alone.
+ *
+ * @throws Fault `request_invalid`
+ */
+export function refuseLocal(text: string): void {
+  if (!isLocalFile(text)) return;
+  const message = "Files and devices of the hub's machine stand in its configuration file only.";
+  throw new Fault("request_invalid", message);
+}
+
+function labelOf(text: string): string {
+  return avSource(text, { transport: "auto", timeoutMs: 0 }).label;
+}

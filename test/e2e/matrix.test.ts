@@ -1,0 +1,70 @@
+// Every codec of video and audio over every transport: in Chromium, and in Python.
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Browser, openBrowser } from "../harness/browser.ts";
+import { openGst } from "../harness/gstreamer.ts";
+import { cameraOf, type HubProcess, startHub, until } from "../harness/hub.ts";
+import { subscribe } from "../harness/worker.ts";
+
+const VIDEO = ["h264", "h265", "jpeg"] as const;
+const AUDIO = ["none", "pcma", "aac", "opus"] as const;
+const TRANSPORTS = ["tcp", "udp"] as const;
+const EACH = VIDEO.flatMap((video) =>
+  AUDIO.flatMap((audio) => TRANSPORTS.map((transport) => [video, audio, transport] as const)),
+);
+/** What the hub calls it. */
+const CODECS = { h264: "h264", h265: "h265", jpeg: "mjpeg" } as const;
+
+const stack = new AsyncDisposableStack();
+let hub: HubProcess;
+let browser: Browser;
+
+beforeAll(async () => {
+  const gst = stack.use(await openGst("--matrix", "--width", "320", "--height", "240"));
+  const cameras = EACH.map(([video, audio, transport]) => [
+    `${video}-${audio}-${transport}`,
+    {
+      source: `rtsp://127.0.0.1:${gst.port}/${video}-${audio}`,
+      transport,
+      // They encode for each other's CPU: one at a time.
+      on_demand: true,
+      linger_s: 1,
+    },
+  ]);
+  hub = stack.use(await startHub(Object.fromEntries(cameras)));
+  browser = stack.use(await openBrowser());
+}, 60_000);
+afterAll(() => stack.disposeAsync());
+
+describe("a GStreamer camera", () => {
+  test.each(EACH)(
+    "%s with %s audio over %s",
+    async (video, audio, transport) => {
+      const name = `${video}-${audio}-${transport}`;
+      await using watcher = await browser.watcher(hub.http);
+      await watcher.join(name, name);
+      const counts = () => watcher.counts(name);
+      await until(
+        "a second of pictures",
+        async () => ((await counts())["framesDecoded"] ?? 0) > 25,
+        15_000,
+      );
+      if (audio !== "none") {
+        const heard = async (): Promise<number> => (await counts())["audioSamples"] ?? 0;
+        await until("half a second of sound", async () => (await heard()) > 20_000, 10_000);
+      }
+      const camera = await cameraOf(hub, name);
+      expect(camera).toMatchObject({
+        state: "live",
+        puller: "native",
+        transport_in_use: transport,
+        video: { codec: CODECS[video], width: 320, height: 240 },
+        audio: audio === "none" ? null : { codec: audio },
+      });
+      await using worker = subscribe(hub.framebus, [name]);
+      const frame = await worker.next(15_000);
+      expect([frame.width, frame.height, frame.damaged]).toEqual([320, 240, false]);
+      expect(await watcher.leave(name)).toBe(200);
+    },
+    60_000,
+  );
+});
