@@ -75,7 +75,7 @@ export class Conversation implements FeedbackListener {
   /** Sends a report of every track that has begun. */
   report(now: Millis): void {
     const { tracks, cname, wall } = this.#options;
-    // Tracks are put in step by one clock: the camera's own only if it tells it for all of them.
+    // Tracks are put in step by one clock. A rendition may not know the camera's own; then none does.
     const arrivals = new Set(tracks.map(({ room }) => room.track.clock.source)).size > 1;
     for (const track of tracks) {
       const report = track.report(now, wall(), cname, arrivals);

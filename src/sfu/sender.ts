@@ -105,8 +105,8 @@ export class Sender {
     this.#headerBytes = RTP_HEADER_BYTES + options.extension.length;
     const video = track.format.kind === "video";
     this.#markerFlag = video ? FLAG_MARKER : 0;
-    // Video begins with a picture that is there already. Sound from before would stay behind in the
-    // viewer's jitter buffer, and hold the picture back with it.
+    // Video begins with a picture that is there already. Sound from before stays behind in the
+    // viewer's jitter buffer: a second of it took Chromium six to catch up with.
     this.#state = { at: "waiting", after: video ? -1 : track.ring.head - 1 };
     this.#baseIndex = options.firstSequence;
     this.#unused = options.firstSequence;
