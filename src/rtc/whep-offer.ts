@@ -21,7 +21,7 @@ export const PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/p
 const EXTENSION_ID_MAX = 14;
 
 /** A header extension as it was offered. */
-export interface OfferedExtension {
+interface OfferedExtension {
   readonly id: number;
   /** It was offered for one direction, so the answer names one too (RFC 8285 section 6). */
   readonly directed: boolean;

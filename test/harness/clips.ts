@@ -18,7 +18,7 @@ export interface RtpClip {
   readonly clockHz: number;
 }
 
-export const PICTURE = { width: 640, height: 360, fps: 25 } as const;
+const PICTURE = { width: 640, height: 360, fps: 25 } as const;
 const SECONDS = 4;
 const PICTURES = SECONDS * PICTURE.fps;
 const VIDEO_HZ = 90_000;
