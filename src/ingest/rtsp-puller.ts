@@ -15,8 +15,8 @@ import type { TlsSettings } from "./tls.ts";
 
 /** RFC 2326 names no bound; a camera that points back at itself must not be followed for ever. */
 const REDIRECTS_MAX = 3;
-/** Once to the other transport, and back. */
-const FALLBACKS_MAX = 2;
+/** Once to the other transport, and back; and once without audio. */
+const FALLBACKS_MAX = 3;
 
 /** What can be chosen about RTSP cameras. */
 export interface RtspSettings {
@@ -38,28 +38,23 @@ export function isRtsp(source: Secret): boolean {
 export class RtspPuller {
   readonly #settings: RtspSettings;
   readonly #dialer = new Dialer();
-  #lower: Lower;
+  readonly #way: Way;
 
   constructor({ transport = DEFAULTS.transport, tls = DEFAULTS.tls }: Partial<RtspSettings>) {
     this.#settings = { transport, tls };
-    this.#lower = transport === "udp" ? "udp" : "tcp";
+    this.#way = { lower: transport === "udp" ? "udp" : "tcp", audio: true };
   }
 
   /** The next session: see OpenSession. */
   open(context: SessionContext): PullSession {
-    return new RtspSession(context, this.#settings, this.#dialer, {
-      first: this.#lower,
-      works: (lower) => {
-        this.#lower = lower;
-      },
-    });
+    return new RtspSession(context, this.#settings, this.#dialer, this.#way);
   }
 }
 
-/** Which transport to begin with, and who wants to know what came of it. */
-interface Choice {
-  readonly first: Lower;
-  readonly works: (lower: Lower) => void;
+/** How the camera is asked; what it does not take is not asked for again. */
+interface Way {
+  lower: Lower;
+  audio: boolean;
 }
 
 /** Connections to one camera after another, until one has an end that is not another address. */
@@ -68,17 +63,15 @@ class RtspSession implements PullSession {
   readonly #context: SessionContext;
   readonly #settings: RtspSettings;
   readonly #dialer: Dialer;
-  readonly #choice: Choice;
-  #lower: Lower;
+  readonly #way: Way;
   #connection: Session | null = null;
   #closed = false;
 
-  constructor(context: SessionContext, settings: RtspSettings, dialer: Dialer, choice: Choice) {
+  constructor(context: SessionContext, settings: RtspSettings, dialer: Dialer, way: Way) {
     this.#context = context;
     this.#settings = settings;
     this.#dialer = dialer;
-    this.#choice = choice;
-    this.#lower = choice.first;
+    this.#way = way;
   }
 
   get transport(): Lower | null {
@@ -110,29 +103,41 @@ class RtspSession implements PullSession {
   }
 
   async #withFallback(address: RtspAddress): Promise<ConnectionEnd> {
+    const before = this.#way.lower;
     for (let fallbacks = 0; ; fallbacks++) {
-      const { end, other } = await this.#connect(address);
-      if (other === null || fallbacks === FALLBACKS_MAX || this.#closed) return end;
+      const connection = this.#open(address);
+      const end = await connection.run(this.#dialer);
+      this.#connection = null;
+      this.packets += connection.packets;
+      if (this.#closed || !this.#learns(connection, end)) return end;
+      if (fallbacks === FALLBACKS_MAX) {
+        // Neither way works: the first is as good as the other.
+        this.#way.lower = before;
+        return end;
+      }
       this.#context.counters.fallbacks++;
-      this.#lower = other;
     }
   }
 
-  async #connect(address: RtspAddress): Promise<{ end: ConnectionEnd; other: Lower | null }> {
+  #open(address: RtspAddress): Session {
     const { transport, tls } = this.#settings;
-    const connection = new Session({
-      ...this.#context,
-      address,
-      tls,
-      transport: this.#lower,
-      mayFallBack: transport === "auto",
-    });
-    this.#connection = connection;
-    const end = await connection.run(this.#dialer);
-    this.#connection = null;
-    this.packets += connection.packets;
-    if (connection.packets > 0) this.#choice.works(connection.lower);
-    return { end, other: transport === "auto" ? connection.wants : null };
+    const { lower, audio } = this.#way;
+    const mayFallBack = transport === "auto";
+    const options = { ...this.#context, address, tls, transport: lower, mayFallBack, audio };
+    this.#connection = new Session(options);
+    return this.#connection;
+  }
+
+  /** Finds another way for a camera that did not take this one. False when there is none. */
+  #learns(connection: Session, end: ConnectionEnd): boolean {
+    if (end.kind !== "failed") return false;
+    if (connection.brokeOnAudio && this.#way.audio) {
+      this.#way.audio = false;
+      return true;
+    }
+    const other = this.#settings.transport === "auto" ? connection.wants : null;
+    if (other !== null) this.#way.lower = other;
+    return other !== null;
   }
 }
 

@@ -35,6 +35,8 @@ export interface SessionOptions extends Omit<SessionContext, "camera" | "source"
   readonly transport: Lower;
   /** The other transport may be tried after this session: UDP is given less time to begin. */
   readonly mayFallBack: boolean;
+  /** False to leave the audio alone. */
+  readonly audio: boolean;
 }
 
 /** Runs once. Owns its sockets and timers, and frees them whatever ends it. */
@@ -89,6 +91,11 @@ export class Session {
     return transport === "udp" && this.#playing && this.packets === 0 ? "tcp" : null;
   }
 
+  /** Some cameras hang up, or say nothing more, where a second track is asked for. */
+  get brokeOnAudio(): boolean {
+    return this.#client?.wantsMore === true;
+  }
+
   /** Connects and pulls until it is over. Never rejects. */
   async run(dialer: Dialer): Promise<ConnectionEnd> {
     const { address, tls, timing, counters } = this.#options;
@@ -123,13 +130,14 @@ export class Session {
       socket.terminate();
       return;
     }
-    const { address, transport, timing } = this.#options;
+    const { address, transport, audio, timing } = this.#options;
     this.#socket = socket;
     this.#now = monotonicMs();
     this.#client = new RtspClient({
       now: this.#now,
       address,
       transport,
+      audio,
       hash,
       cnonce: token,
       replyTimeoutMs: timing.replyMs,
@@ -233,6 +241,7 @@ export class Session {
       this.#now = monotonicMs();
       this.#flushing = setImmediate(() => {
         this.#flushing = null;
+        this.#client?.heard(this.#now);
         this.#guard(() => this.#media.flush(this.#now));
         // A packet that overtook another is waited for, but not for long.
         this.#wake(this.#media.deadline);

@@ -94,7 +94,7 @@ describe("the other transport", () => {
     const { at, cause } = pull(cam.source(), { timing });
     await at("refused");
     expect(cause()?.code).toBe("track_unsupported");
-    expect(cam.connections).toBe(3);
+    expect(cam.connections).toBe(4);
   });
 
   test("UDP that brings nothing: back to TCP", async () => {
@@ -164,7 +164,22 @@ describe("tracks", () => {
     expect(stream.audio).toBeNull();
   });
 
-  test("reports go out over TCP as well", async () => {
+  test("quirk: the camera hangs up where audio is asked for: video alone", async () => {
+    const cam = camera({
+      script: (request, client) => {
+        if (request.method !== "SETUP" || !request.uri.endsWith("audio")) return undefined;
+        client.socket.end();
+        return null;
+      },
+    });
+    const { pull: p, stream, live, states } = pull(cam.source());
+    await live();
+    expect(stream.audio).toBeNull();
+    expect(states.map((state) => state.at)).toEqual(["connecting", "live"]);
+    expect(p.counters.fallbacks).toBe(1);
+  });
+
+  test("quirk: reports are the only sign of life that is taken, over TCP as well", async () => {
     const cam = camera();
     const { live } = pull(cam.source());
     await live();

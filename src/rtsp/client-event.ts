@@ -29,6 +29,8 @@ export interface ClientOptions {
   readonly now: Millis;
   readonly address: RtspAddress;
   readonly transport: Lower;
+  /** False to leave the audio alone; true unless stated. */
+  readonly audio?: boolean;
   readonly hash: Hash;
   /** A new unpredictable text of hex digits per call. */
   readonly cnonce: () => string;

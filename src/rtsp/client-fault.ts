@@ -15,9 +15,19 @@ export function unauthorized({ label, user }: RtspAddress): Fault {
 
 /** A 401 that offers nothing this client speaks. */
 export function unknownAuthentication({ label }: RtspAddress, offered: readonly string[]): Fault {
-  const schemes = offered.map((value) => value.split(/[\s,]/)[0]).join(", ") || "nothing";
-  const message = `${label} asks for a password in a way that is not supported (${schemes}): enable Digest`;
+  const schemes = offered.map(schemeOf).join(", ") || "nothing";
+  const message = `${label} asks for a password in a way that is not supported (${schemes}): enable Digest with qop "auth"`;
   return new Fault("camera_unauthorized", message);
+}
+
+/** The scheme, and what of it may be the trouble: `Digest, qop="auth-int"`. */
+function schemeOf(challenge: string): string {
+  const scheme = challenge.split(/[\s,]/)[0] ?? "";
+  const details = challenge.match(/\b(?:algorithm|qop)\s*=\s*(?:"[^"]*"|[^\s,]*)/gi) ?? [];
+  return [scheme, ...details]
+    .join(", ")
+    .replace(/[^\x20-\x7e]/g, "?")
+    .slice(0, 80);
 }
 
 /** Any other response but success. */

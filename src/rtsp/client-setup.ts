@@ -1,6 +1,6 @@
 /** What a camera described, and how far its tracks are set up. */
 import { type AgreedTrack, agreedBy, chooseTracks, type WantedTrack } from "./client-track.ts";
-import { baseUri, controlUri } from "./control.ts";
+import { baseUri, controlUri, onSameHost } from "./control.ts";
 import type { Response } from "./message.ts";
 import { parseSdp, type SessionDescription } from "./sdp.ts";
 import type { Lower } from "./transport.ts";
@@ -20,22 +20,27 @@ export class Setup {
    * Takes the response to DESCRIBE. Throws a Fault `camera_protocol` when it describes nothing.
    *
    * @param requestUri what was asked to be described
+   * @param tracksMax 1 for the video alone
    */
-  constructor(response: Response, requestUri: string) {
+  constructor(response: Response, requestUri: string, tracksMax: number) {
     this.description = parseSdp(new TextDecoder().decode(response.body));
-    this.tracks = chooseTracks(this.description);
+    this.tracks = chooseTracks(this.description).slice(0, tracksMax);
     this.#requestUri = requestUri;
     this.#base = baseUri(response.headers, this.description.control, requestUri);
   }
 
   /** Where SETUP of this track goes. */
   trackUri(index: number): string {
-    return controlUri(this.#base, this.tracks[index]?.media.control ?? null);
+    return this.#address(this.tracks[index]?.media.control ?? null);
   }
 
   /** The address of the whole stream, for requests about the session. */
   get aggregateUri(): string {
-    return controlUri(this.#base, this.description.control);
+    return this.#address(this.description.control);
+  }
+
+  #address(control: string | null): string {
+    return onSameHost(controlUri(this.#base, control), this.#requestUri);
   }
 
   /** Keeps what the response to SETUP agreed to. False when it is not what was asked for. */

@@ -11,6 +11,7 @@
 import type { Engine, Output } from "../core/engine.ts";
 import { assert, Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
+import { AnswerCount, answerTo } from "./client-answer.ts";
 import type { ClientEvent, ClientOptions } from "./client-event.ts";
 import {
   nothingToForward,
@@ -25,14 +26,7 @@ import { NO_SESSION, readSession } from "./client-session.ts";
 import { Setup } from "./client-setup.ts";
 import { wantedTransport } from "./client-track.ts";
 import { Authorizer } from "./digest.ts";
-import {
-  type Field,
-  type Message,
-  type Request,
-  type Response,
-  writeRequest,
-  writeResponse,
-} from "./message.ts";
+import { type Field, type Message, type Request, type Response, writeRequest } from "./message.ts";
 import { RtspReader } from "./reader.ts";
 import { type Lower, type Pair, writeTransport } from "./transport.ts";
 
@@ -77,6 +71,9 @@ export class RtspClient implements Engine<ClientEvent> {
   /** When a packet last came on the connection. */
   #packetAt: Millis = Number.NEGATIVE_INFINITY;
   #cseq = 0;
+  readonly #answers = new AnswerCount();
+  /** The track whose SETUP comes next or is under way. */
+  #settingUp = 0;
   #setup: Setup | null = null;
   #session = NO_SESSION;
   #keepaliveMethod: "GET_PARAMETER" | "OPTIONS" = "OPTIONS";
@@ -108,6 +105,16 @@ export class RtspClient implements Engine<ClientEvent> {
 
   poll(): Output<ClientEvent> {
     return this.#out.shift() ?? { kind: "wait", until: this.#deadline() };
+  }
+
+  /** True while a track after the first is being set up, and when that was the end of it. */
+  get wantsMore(): boolean {
+    return this.#settingUp > 0;
+  }
+
+  /** Packets of the tracks come over UDP: a sign of life like those on the connection. */
+  heard(now: Millis): void {
+    this.#packetAt = now;
   }
 
   /** Answers a `bind` event with the track's own ports. */
@@ -148,24 +155,21 @@ export class RtspClient implements Engine<ClientEvent> {
     else this.#responded(message);
   }
 
-  /** Some cameras ask their clients for a sign of life, or tell them that the stream moved. */
   #answer(request: Request): void {
-    const { method, headers } = request;
-    const location = headers.get("Location");
-    const known = ["OPTIONS", "GET_PARAMETER", "SET_PARAMETER", "REDIRECT"];
-    const status = known.includes(method) ? 200 : 501;
-    const fields: Field[] = [["CSeq", headers.get("CSeq") ?? "0"]];
-    if (method === "OPTIONS") fields.push(["Public", known.join(", ")]);
-    this.#out.push({ kind: "send", bytes: writeResponse(status, fields) });
-    if (method === "REDIRECT" && location !== null) this.#end({ kind: "redirected", location });
+    const location = request.headers.get("Location");
+    this.#out.push({ kind: "send", bytes: answerTo(request) });
+    if (request.method === "REDIRECT" && location !== null) {
+      this.#end({ kind: "redirected", location });
+    }
   }
 
   #responded(response: Response): void {
     const state = this.#state;
     switch (state.at) {
       case "waiting":
-        // One request is under way, so this is its response: some cameras count CSeq wrongly.
-        if (response.status >= 200) this.#settle(state.pending, response);
+        // One request is under way, so this is its response, whatever number it states.
+        if (response.status < 200 || this.#isStale(response)) return;
+        this.#settle(state.pending, response);
         return;
       case "closing":
         if (response.headers.get("CSeq") === String(state.cseq)) this.#end({ kind: "closed" });
@@ -178,6 +182,12 @@ export class RtspClient implements Engine<ClientEvent> {
       default:
         state satisfies never;
     }
+  }
+
+  /** Some cameras answer twice: what came before the request was sent is no answer to it. */
+  #isStale({ headers }: Response): boolean {
+    if (this.#out.some(({ kind }) => kind === "send")) return true;
+    return this.#answers.isStale(headers.get("CSeq"), this.#cseq);
   }
 
   #settle(pending: Pending, response: Response): void {
@@ -223,19 +233,13 @@ export class RtspClient implements Engine<ClientEvent> {
   }
 
   #refuseTransport(transport: Lower): void {
-    this.#end({
-      kind: "transport_refused",
-      fault: transportRefused(this.#options.address, transport),
-    });
+    const fault = transportRefused(this.#options.address, transport);
+    this.#end({ kind: "transport_refused", fault });
   }
 
   #onOptions(response: Response): void {
-    const methods = response.headers
-      .all("Public")
-      .join(",")
-      .toUpperCase()
-      .split(/[\s,]+/);
-    if (methods.includes("GET_PARAMETER")) this.#keepaliveMethod = "GET_PARAMETER";
+    const methods = response.headers.all("Public").join(",");
+    if (/\bGET_PARAMETER\b/i.test(methods)) this.#keepaliveMethod = "GET_PARAMETER";
     const { requestUri } = this.#options.address;
     this.#ask({ kind: "describe" }, "DESCRIBE", requestUri, [["Accept", "application/sdp"]]);
   }
@@ -243,7 +247,8 @@ export class RtspClient implements Engine<ClientEvent> {
   #onDescription(response: Response): void {
     const { address } = this.#options;
     try {
-      this.#setup = new Setup(response, address.requestUri);
+      const tracksMax = this.#options.audio === false ? 1 : 2;
+      this.#setup = new Setup(response, address.requestUri, tracksMax);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#fail(new Fault(error.code, `${address.label}: ${error.message}`, { cause: error }));
@@ -255,6 +260,7 @@ export class RtspClient implements Engine<ClientEvent> {
 
   /** Sets up the track of this index, once there are ports for it where ports are needed. */
   #prepare(index: number): void {
+    this.#settingUp = index % this.#described.tracks.length;
     if (index === this.#described.tracks.length) this.#askPlay();
     else if (this.#options.transport === "tcp") this.#askSetup(index, null);
     else {
@@ -369,7 +375,7 @@ export class RtspClient implements Engine<ClientEvent> {
 
   #unanswered({ step, method }: Pending, deadline: Millis): void {
     // Some cameras answer nothing while they send; what they send is an answer as well.
-    const sends = this.#packetAt > deadline - this.#replyTimeoutMs;
+    const sends = this.#packetAt >= deadline - this.#replyTimeoutMs;
     if (sends && step.kind === "keepalive") this.#rest();
     else if (sends && step.kind === "play") this.#played();
     else this.#fail(unanswered(this.#options.address, method, this.#replyTimeoutMs));
@@ -379,7 +385,9 @@ export class RtspClient implements Engine<ClientEvent> {
     this.#end({ kind: "failed", fault });
   }
 
+  /** Once: what is left of a chunk may be broken after a message that was the end. */
   #end(event: ClientEvent): void {
+    if (this.#state.at === "ended") return;
     this.#state = { at: "ended" };
     this.#tell(event);
   }

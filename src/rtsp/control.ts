@@ -14,8 +14,7 @@ export function baseUri(
   requestUri: string,
 ): string {
   const stated = headers.get("Content-Base") || headers.get("Content-Location");
-  // Cameras behind a NAT state the address they have there; who asks knows a better one.
-  if (stated) return onHostOf(requestUri, stated.replace(AUTHORITY, ""));
+  if (stated) return onSameHost(stated, requestUri);
   if (sessionControl !== null && ABSOLUTE.test(sessionControl)) return sessionControl;
   return requestUri;
 }
@@ -31,6 +30,14 @@ export function controlUri(base: string, control: string | null): string {
   const joined = base.endsWith("/") || /^[?/]/.test(encoded);
   if (base.endsWith("/") && encoded.startsWith("/")) return base + encoded.slice(1);
   return joined ? base + encoded : `${base}/${encoded}`;
+}
+
+/**
+ * The same address on the host of `uri`: cameras behind a NAT write the address that they have
+ * there, into controls too; who asked knows a better one.
+ */
+export function onSameHost(address: string, uri: string): string {
+  return onHostOf(uri, address.replace(AUTHORITY, ""));
 }
 
 /** Some cameras state a base that is only a path. */
