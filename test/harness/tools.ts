@@ -21,6 +21,11 @@ const TOOLS: readonly Tool[] = [
     packages: ["chromium"],
   },
   {
+    name: "Firefox",
+    present: () => ["/usr/bin/firefox-esr", "/usr/bin/firefox"].some(existsSync),
+    packages: ["firefox-esr"],
+  },
+  {
     name: "FFmpeg's command line",
     present: () => runs(["ffmpeg", "-version"]),
     packages: ["ffmpeg"],
@@ -31,11 +36,12 @@ const TOOLS: readonly Tool[] = [
     packages: ["python3", "python3-zmq", "python3-numpy"],
   },
   {
-    name: "GStreamer's RTSP server with an H.264 encoder",
+    name: "GStreamer's RTSP server and encoders of H.264, VP8 and Opus",
     present: () => runs([SYSTEM_PYTHON, "-c", GSTREAMER_CHECK]),
     packages: [
       "python3-gi",
       "gir1.2-gst-rtsp-server-1.0",
+      "gstreamer1.0-tools",
       "gstreamer1.0-plugins-base",
       "gstreamer1.0-plugins-good",
       "gstreamer1.0-plugins-bad",
@@ -49,7 +55,8 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "h264parse", "rtph264pay"))`;
+names = ("x264enc", "h264parse", "rtph264pay", "vp8enc", "opusenc", "rtpstreampay")
+assert all(Gst.ElementFactory.find(name) for name in names)`;
 
 /** A Python that has ZeroMQ and NumPy, or `null`. */
 export function python(): string | null {
