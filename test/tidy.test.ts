@@ -13,7 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["stream"],
   ["process"],
   // Parts: they never import each other.
-  ["ingest", "sfu", "decode", "framebus", "synthetic", "cameras"],
+  ["ingest", "sfu", "restream", "decode", "framebus", "synthetic", "cameras"],
   ["api"],
   ["children"],
   ["hub"],

@@ -1,5 +1,4 @@
 /** Somebody who sends a stream to the hub: what was announced, and how far it is live. */
-import { Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
 import type { TrackFormat } from "../rtp/track-format.ts";
@@ -135,8 +134,10 @@ export class Publisher {
     if (this.#state.at !== "live" || !this.isSilent(now)) return;
     this.#state = { at: "stalled" };
     const { path, silentMs } = this.#options;
-    const message = `whoever publishes to /${path} is silent (for ${silentMs / 1000} s)`;
-    this.#waiting("camera_stalled", message);
+    const since = unixMs();
+    const message = `who publishes to /${path} is connected, but silent for ${silentMs / 1000} s`;
+    const cause = { code: "camera_stalled", message } as const;
+    this.#tell({ at: "stalled", since, cause, attempt: 0, nextAttempt: since });
   }
 
   /** Nothing comes any more. Idempotent. */
@@ -149,14 +150,13 @@ export class Publisher {
     if (at === "announced") return;
     const { target, path } = this.#options;
     target.stream.restart();
-    const message = `nobody publishes to /${path} at present`;
-    if (how !== "replaced") this.#waiting("camera_closed", message);
-  }
-
-  #waiting(code: "camera_stalled" | "camera_closed", message: string): void {
     const since = unixMs();
-    const cause = { code, message: new Fault(code, message).message };
-    this.#tell({ at: "reconnecting", since, cause, attempt: 0, nextAttempt: since });
+    if (how === "finished") this.#tell({ at: "ended", since });
+    else if (how === "lost") {
+      const message = `the connection of who published to /${path} was lost; send again`;
+      const cause = { code: "camera_closed", message } as const;
+      this.#tell({ at: "reconnecting", since, cause, attempt: 0, nextAttempt: since });
+    }
   }
 
   #tell(state: CameraState): void {

@@ -69,6 +69,11 @@ export class Reader {
     this.#offered = [video, audio].filter((track) => track !== null).map(offered);
   }
 
+  /** True once a track was set up. */
+  get isSetUp(): boolean {
+    return this.#legs.length > 0;
+  }
+
   /** The session description, with the parameter sets in force now. */
   describe(): string {
     const media = this.#offered.map(({ control, track, payloadType }) => {
@@ -105,10 +110,10 @@ export class Reader {
     return ssrc;
   }
 
-  /** True when the stream still has the tracks that were set up. */
+  /** True when the stream still has the tracks that were described. */
   get isCurrent(): boolean {
     const { video, audio } = this.#options.lease.stream;
-    return this.#legs.every(({ sender: { track } }) => track === video || track === audio);
+    return this.#offered.every(({ track }) => track === video || track === audio);
   }
 
   /**
@@ -181,8 +186,11 @@ export class Reader {
 }
 
 function offered(track: Track): Offered {
-  const { kind, codec } = track.format;
-  return { control: kind, track, payloadType: STATIC_TYPES[codec] ?? DYNAMIC_TYPES[kind] };
+  const { kind, codec, clockHz, channels } = track.format;
+  // Their clock is fixed too: 8 kHz and one channel for sound.
+  const usual = kind === "video" || (clockHz === 8_000 && channels === 1);
+  const fixed = usual ? STATIC_TYPES[codec] : undefined;
+  return { control: kind, track, payloadType: fixed ?? DYNAMIC_TYPES[kind] };
 }
 
 /** Begins at a packet, or with the next keyframe when there is none to begin with. */

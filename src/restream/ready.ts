@@ -1,5 +1,5 @@
 /** Waits until a stream that somebody asked for can be described and played. */
-import { Fault, faultOf } from "../core/fault.ts";
+import { type Fault, faultOf } from "../core/fault.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Asked, Lease, RestreamOptions } from "./options.ts";
@@ -45,7 +45,10 @@ function isReady({ video, audio }: Stream): boolean {
   return ((video ?? audio)?.keyframe ?? -1) >= 0;
 }
 
-async function inTime(acquiring: Promise<Lease | null>, ms: number): Promise<Lease | null | "late"> {
+async function inTime(
+  acquiring: Promise<Lease | null>,
+  ms: number,
+): Promise<Lease | null | "late"> {
   const { promise, resolve } = Promise.withResolvers<"late">();
   const timer = setTimeout(resolve, ms, "late");
   const first = await Promise.race([acquiring, promise]);
