@@ -7,11 +7,12 @@ import { ServerConnection } from "../rtsp/server.ts";
 import type { ServerEvent } from "../rtsp/server-event.ts";
 import type { Pair } from "../rtsp/transport.ts";
 import { TcpCarrier, UdpCarrier } from "./carriers.ts";
-import { type AnnouncedTrack, choose, type PublishEnd, Publisher } from "./publisher.ts";
+import type { PublishEnd } from "./publisher.ts";
 import { Reader } from "./reader.ts";
 import { acquireReady } from "./ready.ts";
+import { Recording } from "./recording.ts";
 import type { Site } from "./site.ts";
-import type { Peer, UdpPair } from "./udp.ts";
+import type { UdpPair } from "./udp.ts";
 
 type Event<K extends ServerEvent["kind"]> = Extract<ServerEvent, { readonly kind: K }>;
 
@@ -27,9 +28,6 @@ export interface ClientSocket {
   terminate(): void;
 }
 
-/** What is done here with packets from the client. */
-type Take = (b: Uint8Array, start: number, end: number) => void;
-
 /** Owned by the socket: `closed` frees everything. */
 export class Connection {
   readonly address: string;
@@ -38,7 +36,6 @@ export class Connection {
   readonly #engine: ServerConnection;
   readonly #outbox: Outbox;
   readonly #aborter = new AbortController();
-  readonly #channels = new Map<number, Take>();
   #now: Millis = monotonicMs();
   #deadline: Millis = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -47,9 +44,7 @@ export class Connection {
   /** The response to PLAY is on its way: packets may follow it. */
   #joining = false;
   #playing = false;
-  #publisher: Publisher | null = null;
-  /** Ends what the publisher's tracks receive over UDP. */
-  #publisherPorts = new DisposableStack();
+  #recording: Recording | null = null;
   /** What the outbox had written, and when that last changed. */
   #written = 0;
   #progressAt: Millis = monotonicMs();
@@ -62,7 +57,7 @@ export class Connection {
     this.#engine = new ServerConnection({
       now: this.#now,
       token: () => crypto.getRandomValues(new Uint8Array(16)).toHex(),
-      sink: (channel, b, start, end) => this.#channels.get(channel)?.(b, start, end),
+      sink: (channel, b, start, end) => this.#recording?.packet(channel, b, start, end, this.#now),
       publishing: true,
       ...(site.authentication && { authentication: site.authentication }),
     });
@@ -79,12 +74,17 @@ export class Connection {
     return this.#playing && this.#reader !== null ? this.#reader.path : null;
   }
 
+  /** Brings the counters of the path up to now. */
+  count(): void {
+    this.#reader?.count();
+  }
+
   /** Takes bytes from the socket, borrowed. */
   receive(bytes: Uint8Array): void {
     this.#guard(() => {
       this.#now = monotonicMs();
       this.#engine.handle(bytes, this.#now);
-      this.#publisher?.flush(this.#now);
+      this.#recording?.publisher.flush(this.#now);
       this.#pump();
     });
   }
@@ -97,8 +97,7 @@ export class Connection {
   /** Time has passed. */
   tick(now: Millis): void {
     this.#guard(() => {
-      this.#reader?.count();
-      this.#publisher?.tick(now);
+      this.#recording?.publisher.tick(now);
       this.#watchOutbox(now);
       if (this.#closed || now < this.#deadline) return;
       this.#now = now;
@@ -190,7 +189,7 @@ export class Connection {
   /** A reader of the stream under this path; `null` when there is none, and the client knows. */
   async #readerOf(path: string, query: string, user: string | null): Promise<Reader | null> {
     const name = path.slice(1);
-    if (this.#playing || this.#publisher !== null) return this.#refuse(455);
+    if (this.#playing || this.#recording !== null) return this.#refuse(455);
     this.#gop = new URLSearchParams(query).get("gop") !== "0";
     if (this.#reader?.path === name && this.#reader.isCurrent) return this.#reader;
     this.#endSession("finished");
@@ -267,79 +266,49 @@ export class Connection {
   }
 
   #announce({ path, description, user }: Event<"announce">): void {
-    const name = path.slice(1);
-    const target = this.#site.options.publish({ path: name, user });
-    if (target === null) {
-      this.#refuse(404, "Nothing Is To Be Published Here");
-      return;
-    }
-    const tracks = choose(description);
-    if (tracks === null) {
-      this.#refuse(415, "No Codec That Can Be Forwarded");
-      return;
-    }
     this.#endSession("finished");
-    const { silentMs } = this.#site.timing;
-    const onReplaced = () => this.#end();
-    const publisher = new Publisher(tracks, { path: name, target, silentMs, onReplaced });
-    if (!this.#site.publishers.claim(publisher, monotonicMs())) {
-      this.#refuse(403, "Somebody Else Publishes Here");
+    const asked = { path: path.slice(1), user };
+    const recording = Recording.begin(this.#site, asked, description, {
+      arrived: (step) =>
+        this.#guard(() => {
+          this.#engine.alive(monotonicMs());
+          step();
+        }),
+      replaced: () => this.#end(),
+    });
+    if ("status" in recording) {
+      this.#refuse(recording.status, recording.reason);
       return;
     }
-    this.#publisher = publisher;
+    this.#recording = recording;
     this.#engine.announce();
   }
 
   async #setupRecord({ path, control, transport }: Event<"setup">): Promise<void> {
-    const publisher = this.#publisher;
-    const announced = publisher?.find(control) ?? null;
-    if (publisher === null || publisher.path !== path.slice(1)) this.#refuse(455);
-    else if (announced === null || announced.isSetUp) this.#refuse(404);
+    const recording = this.#recording;
+    const track = recording?.publisher.find(control) ?? null;
+    if (recording === null || recording.publisher.path !== path.slice(1)) this.#refuse(455);
+    else if (track === null || track.isSetUp) this.#refuse(404);
     else if (transport.lower === "tcp") {
-      this.#takeInterleaved(publisher, announced, transport.channels);
+      recording.takeInterleaved(track, transport.channels);
       this.#engine.setup({});
       this.#pump();
     } else {
       const pair = await this.#pair();
-      // The publisher may have been replaced meanwhile.
-      if (pair !== null && this.#publisher === publisher) {
-        const ports = transport.clientPort;
-        this.#publisherPorts.defer(pair.admit(this.#peer(publisher, announced, ports)));
-        announced.isSetUp = true;
-        this.#engine.setup({ serverPort: pair.ports });
-        this.#pump();
-      }
+      // Another publisher may have taken the place meanwhile.
+      if (pair === null || this.#recording !== recording) return;
+      const from = { address: this.address, ports: transport.clientPort };
+      recording.takeDatagrams(track, pair, from);
+      this.#engine.setup({ serverPort: pair.ports });
+      this.#pump();
     }
   }
 
-  #takeInterleaved(publisher: Publisher, announced: AnnouncedTrack, channels: Pair): void {
-    announced.isSetUp = true;
-    this.#channels.set(channels[0], (b, start, end) => {
-      publisher.rtp(announced, b, start, end, this.#now);
-    });
-    this.#channels.set(channels[1], (b, start, end) => {
-      announced.track?.receiveControl(b, start, end);
-    });
-  }
-
-  #peer(publisher: Publisher, announced: AnnouncedTrack, ports: Pair): Peer {
-    const taken = (take: (packet: Uint8Array) => void) => (packet: Uint8Array) =>
-      this.#guard(() => {
-        this.#engine.alive(monotonicMs());
-        take(packet);
-      });
-    return {
-      address: this.address,
-      ports,
-      rtp: taken((packet) => publisher.datagram(announced, packet)),
-      rtcp: taken((packet) => announced.track?.receiveControl(packet, 0, packet.length)),
-    };
-  }
-
   #record(): void {
-    assert(this.#publisher !== null, "what is recorded was announced");
-    this.#publisher.record();
-    this.#engine.record();
+    assert(this.#recording !== null, "what is recorded was announced");
+    const refused = this.#recording.record();
+    if (refused === null) this.#engine.record();
+    else this.#refuse(refused.status, refused.reason);
   }
 
   /** The camera sends another codec, or nothing for good: players find out by asking again. */
@@ -353,14 +322,9 @@ export class Connection {
     this.#joining = false;
     this.#reader?.close();
     this.#reader = null;
-    const publisher = this.#publisher;
-    this.#publisher = null;
-    if (publisher === null) return;
-    this.#site.publishers.release(publisher);
-    this.#publisherPorts.dispose();
-    this.#publisherPorts = new DisposableStack();
-    this.#channels.clear();
-    publisher.end(how);
+    const recording = this.#recording;
+    this.#recording = null;
+    recording?.end(how);
   }
 
   /** Closes the connection once everything is sent. */

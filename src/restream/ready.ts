@@ -68,10 +68,10 @@ function refusalOf(fault: Fault, { log }: Pick<RestreamOptions, "log">, { path }
     log.error("bug in giving a stream to a reader", { path, stack: fault.stack ?? fault.message });
     return { status: 500, reason: "Internal Server Error" };
   }
-  return { status: fault.code === "camera_unknown" ? 404 : 503, reason: oneLine(fault.message) };
+  return { status: fault.code === "camera_unknown" ? 404 : 503, reason: reasonOf(fault) };
 }
 
-/** A reason phrase is one line of a response. */
-function oneLine(text: string): string {
-  return text.replace(/[^\x20-\x7e]+/g, " ").slice(0, 200);
+/** A fault as the reason phrase of a response: one line. */
+export function reasonOf(fault: Fault): string {
+  return fault.message.replace(/[^\x20-\x7e]+/g, " ").slice(0, 200);
 }

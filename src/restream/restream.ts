@@ -28,7 +28,7 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** Of one path, since its first reader. */
 export interface ReadStats extends Readonly<ReadCounters> {
   readonly path: string;
-  /** Sessions that play now. */
+  /** Sessions that are sent to now. */
   readonly readers: number;
 }
 
@@ -70,6 +70,7 @@ export class Restream implements AsyncDisposable {
 
   stats(): RestreamStats {
     const { read, publishers, connections, counters, pairs } = this.#site;
+    for (const connection of connections) connection.count();
     const playing = [...connections].map((connection) => connection.playing);
     return {
       read: [...read].map(([path, counted]) => ({
