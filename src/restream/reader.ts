@@ -6,8 +6,9 @@ import type { TrackStart } from "../rtsp/server-session.ts";
 import { formatOf } from "../rtsp/track-formats.ts";
 import type { Track } from "../stream/track.ts";
 import type { Audiences } from "./audiences.ts";
+import { newestGroup, packetBeside } from "./beginning.ts";
 import type { Lease } from "./options.ts";
-import { type Carrier, packetBeside, Sender } from "./sender.ts";
+import { type Carrier, Sender } from "./sender.ts";
 import { SessionClock } from "./session-clock.ts";
 
 /** Payload types that RFC 3551 section 6 fixes. */
@@ -122,8 +123,7 @@ export class Reader {
    */
   start(gop: boolean): TrackStart[] {
     const video = this.#leg("video");
-    const keyframe = video?.sender.track.keyframe ?? -1;
-    const first = gop && video && Sender.mayStart(video.sender.track, keyframe) ? keyframe : -1;
+    const first = gop && video ? newestGroup(video.sender.track) : -1;
     return this.#legs.flatMap((leg) => {
       const { track } = leg.sender;
       if (leg === video) return begun(leg, first);

@@ -7,7 +7,7 @@
  * @module
  */
 import { FLAG_HOLE, FLAG_START } from "../core/packet-ring.ts";
-import { type Millis, ticksBetween } from "../core/units.ts";
+import type { Millis } from "../core/units.ts";
 import { writeGoodbye, writeSenderReport } from "../rtp/rtcp.ts";
 import type { Track } from "../stream/track.ts";
 import type { SessionClock } from "./session-clock.ts";
@@ -43,8 +43,6 @@ type State =
 const BACKLOG_BYTES_MAX = 1 << 20;
 /** A reader that was behind goes on once it has read nearly everything: else it stays late. */
 const BACKLOG_BYTES_RESUME = 64 << 10;
-/** Most that a joiner is caught up with; above, it waits for the next keyframe instead. */
-const CATCH_UP_BYTES_MAX = 8 << 20;
 /** RFC 3550 section 6.2 recommends five seconds between reports. */
 const REPORT_INTERVAL_MS = 5_000;
 /** Names the hub in its reports; the same for all tracks of a session (RFC 3550 section 6.5.1). */
@@ -95,15 +93,6 @@ export class Sender {
   /** True while packets wait to be sent in portions. */
   get behind(): boolean {
     return this.#state.at === "catching up";
-  }
-
-  /** Bytes of the ring that a start at this packet sends at once. */
-  static mayStart(track: Track, first: number): boolean {
-    const { ring } = track;
-    if (!ring.holds(first)) return false;
-    let bytes = 0;
-    for (let id = first; id < ring.head; id++) bytes += ring.length(id);
-    return bytes <= CATCH_UP_BYTES_MAX;
   }
 
   /** Begins at packet `first`. Returns its sequence number and timestamp. */
@@ -252,19 +241,4 @@ export class Sender {
     const sums = { packets: packets >>> 0, bytes: payloadBytes >>> 0 };
     this.#carrier.control(writeSenderReport({ ssrc, wallClock, timestamp, ...sums }, CNAME));
   }
-}
-
-/**
- * The packet of `track` that was captured with packet `id` of `other`, or the oldest that is held;
- * -1 when the two cannot be compared, or there is none.
- */
-export function packetBeside(track: Track, other: Track, id: number): number {
-  const { ring, clock } = track;
-  const comparable = clock.known && other.clock.known && clock.source === other.clock.source;
-  if (!comparable || ring.head === ring.tail) return -1;
-  const wanted = clock.timestampAt(other.clock.at(other.ring.timestamp(id)));
-  let at = ring.head;
-  while (at > ring.tail && ticksBetween(ring.timestamp(at - 1), wanted) >= 0) at--;
-  while (at < ring.head && (ring.flags(at) & FLAG_START) === 0) at++;
-  return at < ring.head ? at : -1;
 }
