@@ -26,7 +26,7 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
   puller    what the ffmpeg puller adds to the native one: latency, CPU, memory
             [--seconds 20] [--cameras 4]
   density   CPU and memory of the media process per camera, without viewers and with one each
-            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]`;
+            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]
   restream  CPU per packet that RTSP readers are sent, over TCP and UDP
             [--readers 1,10,50] [--seconds 10] [--rounds 2]`;
 

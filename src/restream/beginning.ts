@@ -1,6 +1,5 @@
 /** Where in the rings of a stream a reader begins. */
 import { FLAG_START } from "../core/packet-ring.ts";
-import { ticksBetween } from "../core/units.ts";
 import type { Track } from "../stream/track.ts";
 
 /** Most that a joiner is caught up with; above, it waits for the next keyframe instead. */
@@ -16,15 +15,14 @@ export function newestGroup({ ring, keyframe }: Track): number {
 
 /**
  * The packet of `track` that was captured with packet `id` of `other`, or the oldest that is held;
- * -1 when the two cannot be compared, or there is none.
+ * -1 when there is none, or no time is known.
  */
 export function packetBeside(track: Track, other: Track, id: number): number {
   const { ring, clock } = track;
-  const comparable = clock.known && other.clock.known && clock.source === other.clock.source;
-  if (!comparable || ring.head === ring.tail) return -1;
-  const wanted = clock.timestampAt(other.clock.at(other.ring.timestamp(id)));
+  if (!clock.known || !other.clock.known) return -1;
+  const wanted = other.clock.at(other.ring.timestamp(id));
   let at = ring.head;
-  while (at > ring.tail && ticksBetween(ring.timestamp(at - 1), wanted) >= 0) at--;
+  while (at > ring.tail && clock.at(ring.timestamp(at - 1)) >= wanted) at--;
   while (at < ring.head && (ring.flags(at) & FLAG_START) === 0) at++;
   return at < ring.head ? at : -1;
 }

@@ -53,7 +53,7 @@ describe("a reader", () => {
       /url=rtsp:\/\/hub\/lobby\/video;seq=(\d+);rtptime=(\d+)/.exec(
         play.headers.get("RTP-Info") ?? "",
       ) ?? [];
-    for (let i = 0; i < 100 && client.packets.length < 8; i++) await Bun.sleep(2);
+    await client.reaches(feed.newest);
     expect(client.packets[0]).toMatchObject({
       sequence: Number(sequence),
       timestamp: Number(timestamp),
@@ -102,7 +102,7 @@ describe("a reader", () => {
     const clients = [new Client(site), new Client(site)];
     for (const client of clients) await client.play("/lobby");
     feed.frames(6);
-    await Bun.sleep(20);
+    for (const client of clients) await client.reaches(feed.newest);
     const [a, b] = clients.map(({ packets }) => packets);
     expect(a?.[0]?.ssrc).not.toBe(b?.[0]?.ssrc);
     expect(a?.map(({ payload }) => payload)).toEqual(b?.map(({ payload }) => payload));
@@ -217,10 +217,9 @@ describe("clients that misbehave", () => {
     const [slow, good] = [new Client(site), new Client(site)];
     await slow.play("/lobby");
     await good.play("/lobby");
-    await Bun.sleep(30);
+    for (const client of [slow, good]) await client.reaches(feed.newest);
     slow.window = 0;
     feed.frames(100);
-    await Bun.sleep(30);
     slow.connection.count();
     expect(site.countersOf("lobby").droppedUnits).toBeGreaterThan(50);
     const gaps = good.packets.filter((packet, i) => {
@@ -242,7 +241,7 @@ describe("clients that misbehave", () => {
     const { site } = rig({}, feed.frames(1));
     const client = new Client(site);
     await client.play("/lobby");
-    await Bun.sleep(30);
+    await client.reaches(feed.newest);
     client.window = 0;
     feed.frames(40);
     for (let i = 0; i < 100; i++) client.read(1 << 20);
@@ -317,8 +316,7 @@ describe("clients that misbehave", () => {
     const { site, feed } = rig();
     const client = new Client(site);
     await client.play("/lobby");
-    // It is sent the group of pictures so far.
-    await Bun.sleep(30);
+    await client.reaches(feed.newest);
     const start = monotonicMs();
     for (let second = 1; second <= 300; second++) {
       feed.frames(1);

@@ -223,22 +223,6 @@ describe("track", () => {
     expect(units[2]).toMatchObject({ sequence: 2, gapBefore: true, keyframe: true });
   });
 
-  test("quirk: a sender report in front of the first packet, also after a reconnect", () => {
-    const track = new Track(videoFormat("h264"));
-    const { units } = watch(track);
-    for (const timestamp of [1_000, 0x8000_0000]) {
-      const camera = new Camera(track);
-      camera.timestamp = timestamp;
-      const report = { ssrc: 0, wallClock: 5_000, timestamp, packets: 0, bytes: 0 };
-      const b = writeSenderReport(report, "camera");
-      track.receiveControl(b, 0, b.length);
-      camera.frame();
-      expect(units.at(-1)).toMatchObject({ capturedClock: "rtcp" });
-      expect(units.at(-1)?.captured).toBeCloseTo(5_000, 1);
-      track.restart();
-    }
-  });
-
   test("quirk: timestamps jump within a session", () => {
     const track = new Track(videoFormat("h264"));
     const camera = new Camera(track);
