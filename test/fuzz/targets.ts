@@ -15,19 +15,7 @@ import type { TrackFormat } from "../../src/rtp/track-format.ts";
 import { parseSdp } from "../../src/rtsp/sdp.ts";
 import { trackFormatOf } from "../../src/rtsp/track-formats.ts";
 import { type RecordedStream, recordedStreams } from "../harness/rtp-streams.ts";
-<<<<<<< HEAD
-
-export interface Target {
-  readonly name: string;
-  readonly valid: readonly Uint8Array[];
-  /** Pieces of its language, for those that read text. */
-  readonly words?: readonly string[];
-  /** Throws when something is wrong. A Fault is an answer. */
-  readonly run: (input: Uint8Array) => void;
-}
-=======
 import type { Target } from "./fuzz.ts";
->>>>>>> e728024e69f8562c37b0b2076911210a3d58fdb0
 
 /** Large enough that a packet fits, small enough that it turns over all the time. */
 const RING_BYTES = 64 << 10;
