@@ -36,6 +36,7 @@ import type {
   DecodeMethods,
   MediaEvents,
   MediaMethods,
+  RtspSpec,
 } from "./process/protocol.ts";
 import { Child } from "./process/supervisor.ts";
 import { LagMeter } from "./telemetry/lag.ts";
@@ -53,6 +54,8 @@ const REQUEST_BYTES_MAX = 256 << 10;
 /** Where a running hub can be reached. */
 export interface HubAddresses {
   readonly http: string;
+  /** The RTSP server; a camera's name follows. */
+  readonly rtsp: string;
   /** ZeroMQ endpoints of the frame bus. */
   readonly framebus: { readonly ipc: string; readonly tcp: string };
 }
@@ -79,8 +82,9 @@ export class Hub implements HubForApi, AsyncDisposable {
     this.#config = config;
     this.#log = log;
     this.#instance = instance;
-    const { framebus } = config;
+    const { framebus, rtsp } = config;
     this.addresses = {
+      rtsp: `rtsp://${bracketed(rtsp.address)}:${rtsp.port}/`,
       http: `http://${bracketed(config.http.address)}:${config.http.port}`,
       framebus: {
         ipc: `ipc://${join(instance.runtimeDir, "frames")}`,
@@ -132,7 +136,11 @@ export class Hub implements HubForApi, AsyncDisposable {
     const server = serve(address, port, (request) => api.fetch(request));
     stack.defer(() => server.stop(true));
     hub.#stack = stack.move();
-    log.info("hub is up", { http: hub.addresses.http, version: hub.version });
+    log.info("hub is up", {
+      http: hub.addresses.http,
+      rtsp: hub.addresses.rtsp,
+      version: hub.version,
+    });
     return hub;
   }
 
@@ -171,12 +179,17 @@ export class Hub implements HubForApi, AsyncDisposable {
   }
 
   #startMedia(): Media {
-    const { http, webrtc, log } = this.#config;
+    const { http, transcode, webrtc, log } = this.#config;
     return new Child<MediaMethods, MediaEvents, MediaOptions>({
       name: "media",
       entry: entryOf("media"),
       options: {
         log,
+        transcode: {
+          camerasMax: transcode.cameras_max,
+          hardware: transcode.hardware,
+          folder: this.#instance.runtimeDir,
+        },
         webrtc: {
           addresses: announcedAddresses(webrtc.addresses, http.address),
           port: webrtc.port,
@@ -190,6 +203,7 @@ export class Hub implements HubForApi, AsyncDisposable {
         },
       },
       onUp: () => {
+        this.#tellMedia("openRtsp", this.#rtspSpec());
         this.cameras.openAll();
         this.#placement.mediaUp(monotonicMs());
       },
@@ -200,6 +214,14 @@ export class Hub implements HubForApi, AsyncDisposable {
       },
       log: this.#log,
     });
+  }
+
+  #rtspSpec(): RtspSpec {
+    const { address, port, users } = this.#config.rtsp;
+    const list = Object.entries(users).map(([user, password]) => {
+      return { user, password: password.reveal() };
+    });
+    return { address, port, users: list.length > 0 ? list : null };
   }
 
   #startBus(): Bus {
@@ -276,7 +298,7 @@ export class Hub implements HubForApi, AsyncDisposable {
     this.#placement.demand(byCamera, monotonicMs());
   }
 
-  #tellMedia<K extends "openCamera" | "closeCamera">(
+  #tellMedia<K extends "openCamera" | "closeCamera" | "openRtsp">(
     method: K,
     takes: MediaMethods[K]["takes"],
   ): void {
@@ -296,11 +318,12 @@ export class Hub implements HubForApi, AsyncDisposable {
 
 /** Ports that the system shall choose are chosen here, so that restarted processes keep them. */
 async function withPorts(config: Config): Promise<Config> {
-  const { http, webrtc, framebus } = config;
+  const { http, webrtc, rtsp, framebus } = config;
   return {
     ...config,
     http: { ...http, port: http.port || (await freePort("tcp")) },
     webrtc: { ...webrtc, port: webrtc.port || (await freePort("udp")) },
+    rtsp: { ...rtsp, port: rtsp.port || (await freePort("tcp")) },
     framebus: { ...framebus, port: framebus.port || (await freePort("tcp")) },
   };
 }

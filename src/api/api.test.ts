@@ -126,6 +126,13 @@ function mediaStats(seconds: number): MediaStats {
       handshakeFailures: 0,
     },
     bugs: 1,
+    rtsp: {
+      read: [{ path: "lobby", readers: 2, packets: 5, bytes: 50, droppedUnits: 1 }],
+      published: [],
+      connections: 2,
+      refused: 0,
+    },
+    transcoding: [],
     feedsLost: [],
   };
 }

@@ -9,7 +9,7 @@ import { CameraConfig, CameraName } from "../config/schema.ts";
 import { Fault } from "../core/fault.ts";
 import type { Secret } from "../core/secret.ts";
 import type { CameraSpec, StreamName, UpstreamSpec } from "../process/protocol.ts";
-import { refuseLocal } from "../source/source.ts";
+import { isPublished, refuseLocal } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { CameraStore } from "./store.ts";
 
@@ -201,6 +201,7 @@ export class Cameras {
   /** Other cameras that have the source of this one, and so its connection. */
   sharing({ id, config }: Camera): string[] {
     const source = config.source.reveal();
+    if (isPublished(source)) return [];
     return this.list()
       .filter((other) => other.id !== id && other.enabled)
       .filter((other) => other.config.source.reveal() === source)
@@ -235,13 +236,16 @@ export class Cameras {
 
 function specOf({ id, config }: Camera): CameraSpec {
   const { transport, puller, tls } = config;
-  const upstream = (source: Secret): UpstreamSpec => {
-    return { source: source.reveal(), transport, puller, tls };
+  const upstream = (source: Secret, path: string): UpstreamSpec => {
+    const text = source.reveal();
+    // Each camera's own: cameras of one source share it.
+    const own = isPublished(text) ? `publish://${path}` : text;
+    return { source: own, transport, puller, tls };
   };
   return {
     id,
-    main: upstream(config.source),
-    sub: config.sub && upstream(config.sub),
+    main: upstream(config.source, id),
+    sub: config.sub && upstream(config.sub, `${id}/sub`),
     kept: keptOf(config),
     lingerMs: config.linger_s * 1_000,
   };

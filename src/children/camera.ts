@@ -20,6 +20,8 @@ export interface CameraStreams {
 /** What a camera tells whoever opened it. */
 export interface CameraEvents {
   state(stream: StreamName, state: CameraState): void;
+  /** A track of the stream was added, replaced or taken away. */
+  tracks(upstream: Upstream): void;
   /** The decode process is gone: another one is to be arranged. */
   feedLost(): void;
 }
@@ -45,7 +47,10 @@ export class Camera implements Disposable {
       const upstream = this[name];
       if (upstream === null) continue;
       const state = (now: CameraState): void => events.state(name, now);
-      const tracks = (): void => this.#follow();
+      const tracks = (): void => {
+        this.#follow();
+        events.tracks(upstream);
+      };
       this.#stack.defer(upstream.listen({ state, tracks }));
       // One that is shared may have been running for long.
       state(upstream.state);

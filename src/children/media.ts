@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { Fault } from "../core/fault.ts";
+import { assert, Fault } from "../core/fault.ts";
 import { Secret } from "../core/secret.ts";
 import { avPuller } from "../ingest/av-session.ts";
-import type { UpstreamOptions } from "../ingest/upstream.ts";
+import type { Upstream, UpstreamOptions } from "../ingest/upstream.ts";
 import { Upstreams } from "../ingest/upstreams.ts";
 import { type ChildBasics, type Part, runChild, type Tell } from "../process/child.ts";
 import type {
@@ -15,15 +15,19 @@ import type {
   MediaEvents,
   MediaMethods,
   ProcessStats,
+  RtspSpec,
   StreamName,
   UpstreamSpec,
 } from "../process/protocol.ts";
+import { Restream } from "../restream/restream.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Camera } from "./camera.ts";
+import { type TranscodeConfig, Viewing } from "./viewing.ts";
 
 export interface MediaOptions extends ChildBasics {
+  readonly transcode: TranscodeConfig;
   readonly webrtc: {
     /** Addresses of this machine that viewers are told to send to. */
     readonly addresses: readonly string[];
@@ -53,6 +57,7 @@ class Media implements Part<MediaMethods> {
     endViewer: ({ camera, session }: MediaMethods["endViewer"]["takes"]) => ({
       found: this.#cameras.has(camera) && this.#sfu.end(session),
     }),
+    openRtsp: (spec: RtspSpec) => this.#openRtsp(spec),
     feed: async ({ camera, socket }: MediaMethods["feed"]["takes"]) => {
       await this.#get(camera).feed(socket);
       return null;
@@ -63,20 +68,24 @@ class Media implements Part<MediaMethods> {
   readonly #tell: Tell<MediaEvents>;
   readonly #log: Log;
   readonly #upstreams = new Upstreams();
+  readonly #viewing: Viewing;
+  #restream: Restream | null = null;
   readonly #cameras = new Map<string, Camera>();
   /** Openings and closings under way, by camera: a camera is taken leave of before it is pulled anew. */
   readonly #turns = new Map<string, Promise<null>>();
   /** Cameras whose feed broke since the last statistics. */
   readonly #feedsLost = new Set<string>();
 
-  constructor(sfu: Sfu, tell: Tell<MediaEvents>, log: Log) {
+  constructor(sfu: Sfu, viewing: Viewing, tell: Tell<MediaEvents>, log: Log) {
     this.#sfu = sfu;
+    this.#viewing = viewing;
     this.#tell = tell;
     this.#log = log;
   }
 
   stats(process: ProcessStats): void {
-    const { viewers, bugs, ...egress } = this.#sfu.stats();
+    const { viewers, bugs: sfuBugs, ...egress } = this.#sfu.stats();
+    const rtsp = this.#restream?.stats() ?? null;
     const feedsLost = [...this.#feedsLost];
     this.#feedsLost.clear();
     this.#tell("stats", {
@@ -84,15 +93,45 @@ class Media implements Part<MediaMethods> {
       cameras: [...this.#cameras.values()].map((camera) => camera.stats()),
       viewers,
       egress,
-      bugs: bugs + this.#upstreams.bugs,
+      rtsp,
+      transcoding: this.#viewing.stats(),
+      bugs: sfuBugs + this.#upstreams.bugs + (rtsp?.bugs ?? 0),
       feedsLost,
     });
   }
 
   async close(): Promise<void> {
+    await this.#restream?.close();
     await Promise.all([...this.#cameras.keys()].map((camera) => this.#close(camera)));
     await this.#upstreams[Symbol.asyncDispose]();
+    await this.#viewing[Symbol.asyncDispose]();
     await this.#sfu.close();
+  }
+
+  /** @throws Fault `port_taken` */
+  async #openRtsp({ users, ...where }: RtspSpec): Promise<null> {
+    assert(this.#restream === null, "the RTSP server is opened once");
+    this.#restream = await Restream.open({
+      ...where,
+      authorize:
+        users?.map(({ user, password }) => ({ user, password: new Secret(password) })) ?? null,
+      acquire: async ({ path }) => {
+        const found = this.#find(path);
+        if (found === null) return null;
+        return { stream: found.upstream.stream, release: found.camera.hold(found.upstream) };
+      },
+      publish: ({ path }) => this.#find(path)?.upstream.publish() ?? null,
+      log: this.#log,
+    });
+    return null;
+  }
+
+  /** The stream of a path: `lobby`, or `lobby/sub`. */
+  #find(path: string): { camera: Camera; upstream: Upstream } | null {
+    const [, id = "", sub] = /^([^/]+)(\/sub)?$/.exec(path) ?? [];
+    const camera = this.#cameras.get(id);
+    const upstream = sub === undefined ? camera?.main : camera?.sub;
+    return camera && upstream ? { camera, upstream } : null;
   }
 
   /** Runs a step after the camera's earlier ones, so that it never has two pulls. */
@@ -123,6 +162,7 @@ class Media implements Part<MediaMethods> {
       state: (stream: StreamName, state: CameraState) =>
         this.#tell("state", { camera: id, stream, state }),
       feedLost: () => void this.#feedsLost.add(id),
+      tracks: (upstream: Upstream) => this.#viewing.sourceChanged(upstream),
     };
     this.#cameras.set(id, new Camera(spec, { main, sub }, events));
   }
@@ -142,7 +182,10 @@ class Media implements Part<MediaMethods> {
     if (camera.isFed) this.#feedsLost.add(id);
     camera[Symbol.dispose]();
     const upstreams = [camera.main, camera.sub].filter((upstream) => upstream !== null);
-    await Promise.all(upstreams.map((upstream) => this.#upstreams.leave(upstream)));
+    for (const upstream of upstreams) {
+      await this.#upstreams.leave(upstream);
+      if (upstream.closed) await this.#viewing.forget(upstream);
+    }
   }
 
   async #offer(wish: MediaMethods["offer"]["takes"]): Promise<MediaMethods["offer"]["gives"]> {
@@ -167,34 +210,42 @@ class Media implements Part<MediaMethods> {
   ): Promise<MediaMethods["offer"]["gives"]> {
     const upstream = camera[stream];
     if (upstream === null) throw new Fault("internal", `${id} has no ${stream} stream`);
-    const release = camera.hold(upstream);
+    const held = new DisposableStack();
+    held.defer(camera.hold(upstream));
     try {
       const starts = upstream.state.at === "idle" || upstream.state.at === "connecting";
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
-      const { video, audio } = upstream.stream;
-      if (!live || (video ?? audio) === null) throw notLive(id, upstream.state);
-      const request = { camera: id, video, audio, latency, ended: release };
-      const answer = this.#sfu.answer(this.#sfu.read(sdp), request);
+      if (!live) throw notLive(id, upstream);
+      const offer = this.#sfu.read(sdp);
+      const { video, audio, release: releaseTracks } = this.#viewing.tracks(id, upstream, offer);
+      held.defer(releaseTracks);
+      const ended = (): void => held.dispose();
+      const answer = this.#sfu.answer(offer, { camera: id, video, audio, latency, ended });
       return { ...answer, stream };
     } catch (error) {
-      release();
+      held.dispose();
       throw error;
     }
   }
 }
 
-function notLive(camera: string, state: CameraState): Fault {
+function notLive(camera: string, { state, isPublished }: Upstream): Fault {
+  if (isPublished) {
+    const message = `Nobody sends \`${camera}\`: publish to the hub's RTSP server, path /${camera}.`;
+    return new Fault("camera_not_live", message);
+  }
   const cause = "cause" in state ? ` ${state.cause.message}` : "";
   return new Fault("camera_not_live", `\`${camera}\` is ${state.at}.${cause}`);
 }
 
 /** Opens the media port; pulls nothing until it is told to. */
 export async function openMedia(
-  { webrtc }: MediaOptions,
+  { log: childLog, transcode, webrtc }: MediaOptions,
   tell: Tell<MediaEvents>,
   log: Log,
 ): Promise<Part<MediaMethods>> {
-  return new Media(await Sfu.open({ ...webrtc, log }), tell, log);
+  const viewing = new Viewing(transcode, log, childLog);
+  return new Media(await Sfu.open({ ...webrtc, log }), viewing, tell, log);
 }
 
 if (import.meta.main) await runChild<MediaMethods, MediaEvents, MediaOptions>(openMedia);

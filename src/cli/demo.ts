@@ -37,12 +37,13 @@ export async function demo(argv: string[]): Promise<number> {
 
 /** The defaults where their ports are free, the system's choice where not. */
 async function configOf(cameras: readonly SyntheticCamera[]): Promise<Config> {
-  const { http, webrtc, framebus } = Config.parse({});
+  const { http, webrtc, rtsp, framebus } = Config.parse({});
   const config = Config.parse({
     data: ":memory:",
     log: { level: "warn" },
     http: { port: (await isFree("tcp", http.port)) ? http.port : 0 },
     webrtc: { port: (await isFree("udp", webrtc.port)) ? webrtc.port : 0 },
+    rtsp: { port: (await isFree("tcp", rtsp.port)) ? rtsp.port : 0 },
     framebus: { port: (await isFree("tcp", framebus.port)) ? framebus.port : 0 },
   });
   const entries = cameras.map(({ name, url }) => [name, CameraConfig.parse({ source: url })]);
@@ -60,10 +61,12 @@ async function openHub(config: Config, log: Log): Promise<Hub> {
 }
 
 function greet(hub: Hub): void {
-  const { http, framebus } = hub.addresses;
+  const { http, rtsp, framebus } = hub.addresses;
   const names = hub.cameras.list().map(({ id }) => id);
   console.log(`
   ${http}   dashboard
+
+  ${rtsp}${names[0]}   for ffplay, VLC, OpenCV, GStreamer
 
   cameras: ${names.join(", ")}
   Python:  onepull.VideoCapture("${names[0]}")   (clients/python; frame bus ${framebus.ipc})

@@ -36,7 +36,7 @@ export const CameraConfig = z.strictObject({
     description:
       "Where the camera is, with its user name and password: `rtsp://user:p%40ss@10.0.0.9/stream1`; " +
       "also `rtsps:`, `rtmp:`, `http:` and `https:` (HLS, FLV, MPEG-TS, MJPEG), `srt:`, `tcp:`, `udp:`, " +
-      "`rtp:`, `/dev/video0`, or a file, which is played in a loop (`file:/clip.mp4`; `#once` behind it ends it). " +
+      "`rtp:`, `/dev/video0`, `publish://` for what is sent to the hub's RTSP server, or a file, which is played in a loop (`file:/clip.mp4`; `#once` behind it ends it). " +
       "Write `@ : / # %` in a password as `%40 %3A %2F %23 %25`. Never shown or logged. Cameras of " +
       "the same source share one connection.",
   }),
@@ -139,6 +139,42 @@ const WebrtcConfig = z.strictObject({
     .meta({ description: "UDP port for all viewers; 0 lets the system choose." }),
 });
 
+const RtspConfig = z.strictObject({
+  address: ipAddress.default("127.0.0.1").meta({
+    description:
+      "Where the hub's RTSP server listens: every camera is read at `rtsp://…/NAME`, its smaller stream " +
+      "at `/NAME/sub`, and cameras of `source: publish://` are sent there. Without `users`, other " +
+      "addresses than loopback open every camera to whoever can reach them.",
+  }),
+  port: port.default(8554).meta({ description: "TCP port; 0 lets the system choose." }),
+  users: z
+    .record(
+      z.string().regex(/^[^:\s]{1,64}$/, "must be 1 to 64 characters without spaces and colons"),
+      z
+        .string()
+        .min(1)
+        .transform((value) => new Secret(value)),
+    )
+    .default({})
+    .meta({ description: "Passwords by user name, for Digest and Basic. Empty: nobody is asked." }),
+});
+
+const TranscodeConfig = z.strictObject({
+  cameras_max: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(4)
+    .meta({
+      description:
+        "Cameras that are transcoded at once for browsers that cannot take what they send (H.265, MJPEG, " +
+        "B-frames, AAC). Each takes up to a core without a hardware encoder. 0 turns it off.",
+    }),
+  hardware: z.boolean().default(true).meta({
+    description: "Use a hardware decoder and encoder where one works.",
+  }),
+});
+
 const FramebusConfig = z.strictObject({
   address: ipAddress.default("127.0.0.1").meta({
     description:
@@ -163,6 +199,8 @@ export const Config = z.strictObject({
   log: LogConfig.prefault({}),
   http: HttpConfig.prefault({}),
   webrtc: WebrtcConfig.prefault({}),
+  rtsp: RtspConfig.prefault({}),
+  transcode: TranscodeConfig.prefault({}),
   framebus: FramebusConfig.prefault({}),
   cameras: z.record(CameraName, CameraConfig).default({}).meta({
     description: "Cameras by name. More can be added by the API; these stay as they are here.",

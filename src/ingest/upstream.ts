@@ -6,6 +6,7 @@
  */
 
 import { unixMs } from "../native/clock.ts";
+import { isPublished } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 import { Stream } from "../stream/stream.ts";
 import { Pull, type PullerName, type PullOptions } from "./ingest.ts";
@@ -41,6 +42,16 @@ export class Upstream implements AsyncDisposable {
     this.stream.onChange = () => {
       for (const listener of [...this.#listeners]) listener.tracks();
     };
+  }
+
+  /** Somebody sends it to the hub, instead of the hub pulling it. */
+  get isPublished(): boolean {
+    return isPublished(this.#options.source.reveal());
+  }
+
+  /** For good. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get state(): CameraState {
@@ -149,14 +160,28 @@ export class Upstream implements AsyncDisposable {
     });
   }
 
+  /** Where somebody's pushed stream goes; `null` for what is pulled. */
+  publish(): { readonly stream: Stream; onState(state: CameraState): void } | null {
+    if (!this.isPublished || this.#closed) return null;
+    const onState = (state: CameraState): void => {
+      if (state.at === "live") this.#connects++;
+      this.#enter(state);
+    };
+    return { stream: this.stream, onState };
+  }
+
+  #enter(state: CameraState): void {
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener.state(state);
+  }
+
   #begin(): void {
+    // It comes by itself.
+    if (this.isPublished) return;
     this.#pull = new Pull({
       ...this.#options,
       stream: this.stream,
-      onState: (state) => {
-        this.#state = state;
-        for (const listener of [...this.#listeners]) listener.state(state);
-      },
+      onState: (state) => this.#enter(state),
     });
     this.#pull.start();
   }

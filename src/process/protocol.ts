@@ -32,6 +32,14 @@ export interface CameraSpec {
   readonly lingerMs: number;
 }
 
+/** The hub's RTSP server. */
+export interface RtspSpec {
+  readonly address: string;
+  readonly port: number;
+  /** Who may read and publish; `null` for everyone. */
+  readonly users: readonly { readonly user: string; readonly password: string }[] | null;
+}
+
 /** What every process tells of itself, once a second. */
 export interface ProcessStats {
   readonly pid: number;
@@ -66,6 +74,8 @@ export type MediaMethods = {
     readonly takes: { readonly camera: string; readonly session: string };
     readonly gives: { readonly found: boolean };
   };
+  /** Opens the RTSP server; once per process. `users` hold passwords: never log them. */
+  readonly openRtsp: { readonly takes: RtspSpec; readonly gives: null };
   /** Sends the camera's access units to a decode process; `socket: null` ends that. */
   readonly feed: {
     readonly takes: { readonly camera: string; readonly socket: string | null };
@@ -160,11 +170,45 @@ export interface EgressStats {
   readonly handshakeFailures: number;
 }
 
+/** Readers of the RTSP server. */
+export interface RtspStats {
+  readonly read: readonly {
+    /** `lobby`, `lobby/sub`. */
+    readonly path: string;
+    readonly readers: number;
+    readonly packets: number;
+    readonly bytes: number;
+    /** Access units that a reader did not take in time. */
+    readonly droppedUnits: number;
+  }[];
+  /** Paths that somebody sends to. */
+  readonly published: readonly string[];
+  readonly connections: number;
+  readonly refused: number;
+}
+
+/** What transcoding one stream costs and does. */
+export interface TranscodingStats {
+  readonly camera: string;
+  readonly restarts: number;
+  /** Of one core, over the last second; 0 until known. */
+  readonly cpuShare: number;
+  readonly rssBytes: number;
+  readonly renditions: readonly (RenditionStats & {
+    readonly viewers: number;
+    readonly unitsPerSecond: number;
+  })[];
+}
+
 export interface MediaStats {
   readonly process: ProcessStats;
   readonly cameras: readonly CameraStats[];
   readonly viewers: readonly ViewerStats[];
   readonly egress: EgressStats;
+  /** `null` while the RTSP server is not open. */
+  readonly rtsp: RtspStats | null;
+  /** Streams that are transcoded now. */
+  readonly transcoding: readonly TranscodingStats[];
   /** Broken assumptions of our own; each ended one camera's connection or one viewer's session. */
   readonly bugs: number;
   /** Cameras whose decode process went away under the feed; the hub arranges a new one. */

@@ -8,18 +8,25 @@ import { Fault } from "../core/fault.ts";
 import { parseAddress } from "../rtsp/address.ts";
 import { avSource, isLocalFile, pullerFor } from "./av-source.ts";
 
+/** Whether the stream is pushed to the hub, over RTSP, instead of pulled. */
+export function isPublished(text: string): boolean {
+  return /^\s*publish:\/\//i.test(text);
+}
+
 /**
  * Says what is wrong with an address, without repeating it.
  *
  * @throws Fault `request_invalid`
  */
 export function checkSource(text: string): void {
+  if (isPublished(text)) return;
   if (pullerFor(text) === "native") parseAddress(text);
   else labelOf(text);
 }
 
 /** The address without what may be a secret: for people and logs. */
 export function sourceLabel(text: string): string {
+  if (isPublished(text)) return "publish://";
   return pullerFor(text) === "native" ? parseAddress(text).requestUri : labelOf(text);
 }
 

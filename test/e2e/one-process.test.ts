@@ -42,7 +42,11 @@ test("camera to viewer and to worker without a second process", async () => {
 
   const states: CameraState[] = [];
   const media = await openMedia(
-    { ...basics, webrtc: { addresses: ["127.0.0.1"], port: 0 } },
+    {
+      ...basics,
+      transcode: { camerasMax: 1, hardware: false, folder },
+      webrtc: { addresses: ["127.0.0.1"], port: 0 },
+    },
     listen<MediaEvents>({ state: ({ state }) => states.push(state) }),
     log,
   );

@@ -43,6 +43,7 @@ export async function startHub(
     data: join(folder, "data"),
     http: { port: 0 },
     webrtc: { port: 0 },
+    rtsp: { port: 0 },
     framebus: { port: 0 },
     cameras: Object.fromEntries(
       Object.entries(cameras).map(([name, camera]) => [

@@ -1,0 +1,165 @@
+/**
+ * What a viewer is sent of a stream: its tracks as they come, or, where the browser cannot take
+ * those, renditions that a transcoding process makes for all such viewers.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { Fault } from "../core/fault.ts";
+import type { Upstream } from "../ingest/upstream.ts";
+import type { WhepOffer } from "../rtc/whep-offer.ts";
+import type { AudioCodec, Codec, VideoCodec } from "../rtp/track-format.ts";
+import { Track } from "../stream/track.ts";
+import type { Log, LogOptions } from "../telemetry/log.ts";
+import { needsSoundTranscode, needsTranscode } from "../transcode/choice.ts";
+import { type Lease, Renditions, type RenditionsStats } from "../transcode/renditions.ts";
+import { hasBFrames, profileOf } from "./picture-order.ts";
+
+/** What holds for all transcoding. */
+export interface TranscodeConfig {
+  /** Cameras that are transcoded at once; each takes most of a core. 0 for none. */
+  readonly camerasMax: number;
+  readonly hardware: boolean;
+  /** Where sockets go. */
+  readonly folder: string;
+}
+
+/** The tracks of one viewer. */
+export interface ViewerTracks {
+  readonly video: Track | null;
+  readonly audio: Track | null;
+  /** The viewer has gone. Idempotent. */
+  release(): void;
+}
+
+/** Pixels: VP8 in software takes most of a core at 1280 wide, H.264 at 1920. */
+const WIDTH_MAX = { h264: 1920, vp8: 1280 } as const;
+const ENTRY = join(import.meta.dir, "transcode.ts");
+
+export class Viewing implements AsyncDisposable {
+  readonly #config: TranscodeConfig;
+  readonly #log: Log;
+  readonly #childLog: Pick<LogOptions, "level" | "format">;
+  readonly #renditions = new Map<Upstream, Renditions<Track>>();
+
+  constructor(config: TranscodeConfig, log: Log, childLog: Pick<LogOptions, "level" | "format">) {
+    this.#config = config;
+    this.#log = log;
+    this.#childLog = childLog;
+  }
+
+  /**
+   * Chooses for a viewer with this offer; what the viewer has no use for is `null`.
+   *
+   * @throws Fault `codec_mismatch`, `limit_reached`
+   */
+  tracks(camera: string, upstream: Upstream, offer: WhepOffer): ViewerTracks {
+    const leases: Lease<Track>[] = [];
+    const acquire = (codec: "h264" | "vp8" | "opus"): Track => {
+      const lease = this.#of(camera, upstream).acquire(codec);
+      leases.push(lease);
+      return lease.track;
+    };
+    const release = (): void => {
+      for (const lease of leases) lease.release();
+    };
+    try {
+      const { video, audio } = upstream.stream;
+      return {
+        video: video && this.#video(video, offer, acquire),
+        audio: audio && this.#audio(audio, offer, acquire),
+        release,
+      };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** The stream's tracks are others now. */
+  sourceChanged(upstream: Upstream): void {
+    this.#renditions.get(upstream)?.sourceChanged();
+  }
+
+  /** The upstream is closed. */
+  async forget(upstream: Upstream): Promise<void> {
+    const renditions = this.#renditions.get(upstream);
+    this.#renditions.delete(upstream);
+    await renditions?.close();
+  }
+
+  /** Of streams that are transcoded now. */
+  stats(): RenditionsStats[] {
+    return [...this.#renditions.values()].flatMap((renditions) => renditions.stats() ?? []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#renditions.keys()].map((upstream) => this.forget(upstream)));
+  }
+
+  #video(track: Track, offer: WhepOffer, acquire: (codec: "h264" | "vp8") => Track): Track | null {
+    const codecs = codecsOf(offer, "video");
+    // An offer of sound alone.
+    if (codecs === null) return null;
+    // Tracks of a kind have codecs of that kind.
+    const codec = track.format.codec as VideoCodec;
+    const source = { codec, hasBFrames: hasBFrames(track), profile: profileOf(track) };
+    const choice = needsTranscode(source, {
+      h264: codecs.has("h264"),
+      h265: codecs.has("h265"),
+      vp8: codecs.has("vp8"),
+    });
+    // What they have nothing in common for is said by whoever answers.
+    return choice === null || choice === "passthrough" ? track : acquire(choice);
+  }
+
+  #audio(track: Track, offer: WhepOffer, acquire: (codec: "opus") => Track): Track | null {
+    const codecs = codecsOf(offer, "audio");
+    if (codecs === null) return null;
+    const choice = needsSoundTranscode(track.format.codec as AudioCodec, {
+      pcmu: codecs.has("pcmu"),
+      pcma: codecs.has("pcma"),
+      g722: codecs.has("g722"),
+      opus: codecs.has("opus"),
+    });
+    if (choice !== "opus") return choice && track;
+    try {
+      return acquire(choice);
+    } catch (error) {
+      // A picture without its sound is better than none.
+      if (error instanceof Fault && error.code === "limit_reached") return null;
+      throw error;
+    }
+  }
+
+  #of(camera: string, upstream: Upstream): Renditions<Track> {
+    const known = this.#renditions.get(upstream);
+    if (known) return known;
+    const { camerasMax, folder, hardware } = this.#config;
+    const running = [...this.#renditions.values()].filter((each) => each.stats() !== null);
+    if (running.length >= camerasMax) {
+      throw new Fault(
+        "limit_reached",
+        camerasMax === 0
+          ? `\`${camera}\` sends what this browser does not take, and \`transcode.cameras_max\` is 0.`
+          : `${camerasMax} cameras are transcoded already: raise \`transcode.cameras_max\`, or close some.`,
+      );
+    }
+    const renditions = new Renditions<Track>({
+      camera,
+      source: upstream.stream,
+      openTrack: (format) => new Track(format),
+      settings: { entry: ENTRY, folder, hardware, widthMax: WIDTH_MAX, childLog: this.#childLog },
+      log: this.#log,
+    });
+    this.#renditions.set(upstream, renditions);
+    return renditions;
+  }
+}
+
+/** Codecs that the viewer can receive; `null` when it does not want this kind. */
+function codecsOf({ receiving }: WhepOffer, kind: "video" | "audio"): ReadonlySet<Codec> | null {
+  const sections = receiving.filter((section) => section.kind === kind);
+  if (sections.length === 0) return null;
+  return new Set(sections.flatMap(({ codecs }) => codecs.map(({ codec }) => codec)));
+}
