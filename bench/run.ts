@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   density: async () => (await import("./density.ts")).density,
   fanout: async () => (await import("./fanout.ts")).fanout,
   puller: async () => (await import("./puller.ts")).puller,
+  transcode: async () => (await import("./transcode.ts")).transcode,
 };
 
 const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
@@ -25,7 +26,9 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
   puller    what the ffmpeg puller adds to the native one: latency, CPU, memory
             [--seconds 20] [--cameras 4]
   density   CPU and memory of the media process per camera, without viewers and with one each
-            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]`;
+            [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]
+  transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
+            [--seconds 10] [--software]`;
 
 export async function bench([name = "", ...argv]: string[]): Promise<number> {
   const load = BENCHES[name];

@@ -6,6 +6,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<(argv: string[]) => Promis
   demo: async () => (await import("./cli/demo.ts")).demo,
   start: async () => (await import("./cli/start.ts")).start,
   doctor: async () => (await import("./cli/doctor.ts")).doctor,
+  probe: async () => (await import("./cli/probe.ts")).probe,
   cameras: async () => (await import("./cli/cameras.ts")).cameras,
   test: async () => (await import("../test/run.ts")).test,
   bench: async () => (await import("../bench/run.ts")).bench,
@@ -16,6 +17,7 @@ const USAGE = `onepull pulls every RTSP camera once and hands it to everyone.
   ./onepull demo [--cameras 4]             hub and synthetic cameras; prints the dashboard's URL
   ./onepull start [--config onepull.yaml]  the hub
   ./onepull doctor                         what this machine has and has not
+  ./onepull probe URL                      what a camera offers, and whether it works
   ./onepull cameras --count N --port P     synthetic RTSP cameras alone
   ./onepull test [--static] [PATTERN]      all tests, and what they need
   ./onepull bench NAME [--json FILE]       latency, fanout

@@ -12,8 +12,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ["native", "config", "telemetry"],
   ["stream"],
   ["process"],
+  ["picture"],
   // Parts: they never import each other.
-  ["ingest", "sfu", "decode", "framebus", "synthetic", "cameras"],
+  ["ingest", "sfu", "decode", "transcode", "framebus", "synthetic", "cameras"],
   ["api"],
   ["children"],
   ["hub"],

@@ -3,7 +3,8 @@ import { readFileSync, statfsSync } from "node:fs";
 import { Config } from "../config/schema.ts";
 import { faultOf } from "../core/fault.ts";
 import { VideoDecoder } from "../native/av-decode.ts";
-import { findHardwareDevice } from "../native/av-device.ts";
+import { findHardwareDevices } from "../native/av-device.ts";
+import { findVideoEncoder } from "../native/av-encoders.ts";
 import { ZmqContext } from "../native/zmq.ts";
 import { isFree } from "../process/ports.ts";
 import { Sfu } from "../sfu/sfu.ts";
@@ -31,6 +32,7 @@ const CHECKS: readonly (() => Promise<Finding> | Finding)[] = [
   media,
   frameBus,
   decoding,
+  encoding,
   sharedMemory,
   receiveBuffer,
   ports,
@@ -84,12 +86,25 @@ function frameBus(): Finding {
 }
 
 function decoding(): Finding {
-  const { device, trials } = findHardwareDevice();
-  using decoder = new VideoDecoder(device);
-  const tried = trials
-    .map(({ device: name, refused }) => `${name}: ${refused ?? "works"}`)
-    .join("; ");
-  return { is: "good", what: `decoding: ${decoder.device} (${tried || "no device to try"})` };
+  using devices = findHardwareDevices();
+  const found = (["h264", "h265", "mjpeg"] as const).map((codec) => {
+    using decoder = new VideoDecoder(codec, devices.for(codec));
+    return `${codec} ${devices.for(codec)?.name ?? decoder.device}`;
+  });
+  const tried = devices.trials.map(({ device, codec, refused }) => {
+    return `${device}${codec === null ? "" : ` ${codec}`}: ${refused ?? "works"}`;
+  });
+  const what = `decoding: ${found.join(", ")} (${tried.join("; ") || "no device to try"})`;
+  return { is: "good", what };
+}
+
+function encoding(): Finding {
+  using h264 = findVideoEncoder("h264", true);
+  using vp8 = findVideoEncoder("vp8", true);
+  const tried = [...h264.trials, ...vp8.trials].filter((trial) => trial.refused !== null);
+  const refused = tried.map((trial) => `${trial.encoder}: ${trial.refused}`).join("; ");
+  const names = `h264 ${h264.encoder.name}, vp8 ${vp8.encoder.name}`;
+  return { is: "good", what: `encoding for browsers: ${names} (${refused || "all work"})` };
 }
 
 function sharedMemory(): Finding {

@@ -35,6 +35,7 @@ const PROBLEMS = {
   config_invalid: { status: 500, title: "Configuration is not valid" },
   native_unavailable: { status: 500, title: "A system library is missing" },
   decode_failed: { status: 500, title: "Decoder failed" },
+  encode_failed: { status: 500, title: "Encoder failed" },
   shared_memory: { status: 507, title: "Shared memory is full" },
   port_taken: { status: 500, title: "Port is taken" },
   already_running: { status: 500, title: "Another hub uses this instance" },

@@ -6,6 +6,7 @@ import {
   type PictureDecoder,
   VideoDecoder,
 } from "../native/av-decode.ts";
+import type { VideoCodec } from "../rtp/track-format.ts";
 import type { FrameFormat, Unit } from "../stream/sinks.ts";
 import {
   Album,
@@ -221,6 +222,9 @@ describe("hardware", () => {
     scale(): boolean {
       return false;
     }
+    frame(): null {
+      return null;
+    }
     flush(): void {}
     close(): void {
       this.closed = true;
@@ -231,7 +235,8 @@ describe("hardware", () => {
 
   test("two keyframes in a row that a device cannot do, and the processor takes over", () => {
     const mute = new Mute();
-    const openDecoder = (on: HardwareDevice | null) => (on ? mute : new VideoDecoder(null));
+    const openDecoder = (codec: VideoCodec, on: HardwareDevice | null) =>
+      on ? mute : new VideoDecoder(codec, null);
     const { decoder, album, faults, play } = openCameraDecoder({ device, openDecoder });
     play(clip.slice(0, 10));
     expect(decoder.takeStats().device).toBe("cuda");
@@ -244,8 +249,8 @@ describe("hardware", () => {
   });
 
   test("a device that decodes but does not hand out its pictures counts as failing", () => {
-    const openDecoder = (on: HardwareDevice | null) => {
-      const decoder = new VideoDecoder(null);
+    const openDecoder = (codec: VideoCodec, on: HardwareDevice | null) => {
+      const decoder = new VideoDecoder(codec, null);
       if (on) decoder.scale = () => false;
       return decoder;
     };
@@ -256,9 +261,9 @@ describe("hardware", () => {
   });
 
   test("a device that takes no decoder leaves the camera to the processor", () => {
-    const openDecoder = (on: HardwareDevice | null) => {
+    const openDecoder = (codec: VideoCodec, on: HardwareDevice | null) => {
       if (on) throw new Fault("decode_failed", "full");
-      return new VideoDecoder(null);
+      return new VideoDecoder(codec, null);
     };
     const { decoder, album, faults, play } = openCameraDecoder({ device, openDecoder });
     play(clip.slice(0, 3));

@@ -5,13 +5,14 @@
  * @module
  */
 import type { Fault } from "../core/fault.ts";
-import { type HardwareDevice, VideoDecoder } from "../native/av-decode.ts";
-import { findHardwareDevice } from "../native/av-device.ts";
+import { SOFTWARE, VideoDecoder } from "../native/av-decode.ts";
+import { findHardwareDevices, HardwareDevices } from "../native/av-device.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
 import type { DecoderStats } from "../process/protocol.ts";
+import type { VideoCodec } from "../rtp/track-format.ts";
 import type { FrameFormat, FrameSink, Unit } from "../stream/sinks.ts";
 import type { UnitReceiver } from "../stream/unit-intake.ts";
-import type { TrackKind } from "../stream/unit-wire.ts";
+import { type Hello, type TrackKind, videoCodecOf } from "../stream/unit-wire.ts";
 import type { Log } from "../telemetry/log.ts";
 import { CameraDecoder } from "./camera-decoder.ts";
 
@@ -26,18 +27,22 @@ export interface DecodeGroupOptions {
 export class DecodeGroup implements UnitReceiver, Disposable {
   readonly #options: DecodeGroupOptions;
   readonly #cameras = new Map<string, CameraDecoder>();
-  readonly #device: HardwareDevice | null;
+  /** What the units of each camera are encoded in, as far as they have come. */
+  readonly #codecs = new Map<string, VideoCodec>();
+  readonly #devices: HardwareDevices;
   #closed = false;
 
   /** Looking for a device takes up to a second. */
   constructor(options: DecodeGroupOptions) {
     this.#options = options;
-    const { device, trials } = options.hardware
-      ? findHardwareDevice()
-      : { device: null, trials: [] };
-    for (const trial of trials) options.log.debug("decoding device tried", { ...trial });
-    options.log.info("decoding", { device: device?.name ?? "software" });
-    this.#device = device;
+    this.#devices = options.hardware ? findHardwareDevices() : HardwareDevices.none();
+    for (const trial of this.#devices.trials) {
+      options.log.debug("decoding device tried", { ...trial });
+    }
+    options.log.info("decoding", {
+      h264: this.#deviceName("h264"),
+      h265: this.#deviceName("h265"),
+    });
   }
 
   /**
@@ -56,8 +61,13 @@ export class DecodeGroup implements UnitReceiver, Disposable {
     decoder.setFormats(formats);
   }
 
-  hello(): void {
-    // Decoders are made for what was asked for, not for what comes.
+  /** A camera whose codec is another one from now on gets another decoder. */
+  hello({ camera, tracks }: Hello): void {
+    const codec = videoCodecOf(tracks);
+    if (codec === null) return;
+    this.#codecs.set(camera, codec);
+    const decoder = this.#cameras.get(camera);
+    if (decoder && decoder.codec !== codec) this.#reopen(camera, decoder);
   }
 
   /** Sound, and units of cameras that nobody asked for, are ignored. */
@@ -80,7 +90,7 @@ export class DecodeGroup implements UnitReceiver, Disposable {
     this.#closed = true;
     for (const decoder of this.#cameras.values()) decoder.close();
     this.#cameras.clear();
-    this.#device?.context.free();
+    this.#devices[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
@@ -96,19 +106,30 @@ export class DecodeGroup implements UnitReceiver, Disposable {
     } catch (thrown) {
       const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
       this.#options.log.error("bug, decoder made anew", { camera, stack });
-      const formats = decoder.formats;
-      this.decode(camera, []);
-      this.decode(camera, formats);
+      this.#reopen(camera, decoder);
     }
+  }
+
+  #reopen(camera: string, decoder: CameraDecoder): void {
+    const formats = decoder.formats;
+    this.decode(camera, []);
+    this.decode(camera, formats);
+  }
+
+  #deviceName(codec: VideoCodec): string {
+    return this.#devices.for(codec)?.name ?? SOFTWARE;
   }
 
   #open(camera: string): CameraDecoder {
     const { openSink, log } = this.#options;
+    // Whoever asks for pictures may be quicker than the camera; most are H.264.
+    const codec = this.#codecs.get(camera) ?? "h264";
     const fault = ({ code, message }: Fault): void => log.warn(message, { camera, code });
     return new CameraDecoder({
       camera,
-      device: this.#device,
-      openDecoder: (device) => new VideoDecoder(device),
+      codec,
+      device: this.#devices.for(codec),
+      openDecoder: (codec, device) => new VideoDecoder(codec, device),
       openSink: (format) => openSink(camera, format),
       fault,
       now: monotonicMs,

@@ -42,7 +42,7 @@ export function avPuller(settings: AvSettings): OpenSession {
 
 type Puller = Subprocess<"ignore", "pipe", "inherit">;
 
-export class AvSession implements PullSession {
+class AvSession implements PullSession {
   packets = 0;
   readonly #context: SessionContext;
   readonly #settings: AvSettings;

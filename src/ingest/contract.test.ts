@@ -8,6 +8,7 @@ import type { Unit } from "../stream/sinks.ts";
 import { Stream } from "../stream/stream.ts";
 import { avPuller } from "./av-session.ts";
 import { type CameraOptions, TestCamera } from "./fixtures/camera.ts";
+import { ScriptedCamera } from "./fixtures/scripted.ts";
 import { Pull, type PullerName, type PullOptions } from "./ingest.ts";
 import { hash } from "./primitives.ts";
 import type { PullTiming } from "./timing.ts";
@@ -112,6 +113,25 @@ describe.each<PullerName>(["native", "ffmpeg"])("the %s puller", (puller) => {
       .slice(1)
       .map((unit, i) => ticksBetween(unit.timestamp, units[i]!.timestamp));
     expect(new Set(steps)).toEqual(new Set([3_000]));
+  });
+
+  test("over UDP too", async () => {
+    const { live, pull } = begin(puller, camera().source(), {
+      transport: "udp",
+      ffmpeg: avPuller({ transport: "udp" }),
+    });
+    await live();
+    expect(pull.transport).toBe("udp");
+  });
+
+  test("video and audio, each to its own track", async () => {
+    const cam = stack.use(new ScriptedCamera());
+    const { live, stream } = begin(puller, cam.source());
+    await live();
+    await until(() => (stream.audio?.counters.units ?? 0) > 3, "sound");
+    expect(stream.audio?.format).toMatchObject({ codec: "pcma", clockHz: 8_000, channels: 1 });
+    expect(stream.video?.counters.malformed).toBe(0);
+    expect(stream.audio?.counters.malformed).toBe(0);
   });
 
   test("leaves the camera, within a second", async () => {

@@ -1,13 +1,15 @@
 /**
- * H.264 decoding and scaling by libav, which node-av brings along: one access unit in, one picture
- * out, scaled straight into the caller's memory. Everything is freed by `close`, not by the
- * collector.
+ * Decoding of video by libav, which node-av brings along: one access unit in, one picture out,
+ * scaled straight into the caller's memory. Everything is freed by `close`, not by the collector.
  *
  * @module
  */
 import {
   AV_CODEC_FLAG_LOW_DELAY,
   AV_CODEC_ID_H264,
+  AV_CODEC_ID_HEVC,
+  AV_CODEC_ID_MJPEG,
+  AV_CODEC_ID_VP8,
   AV_FRAME_FLAG_CORRUPT,
   AV_FRAME_FLAG_KEY,
   AV_LOG_QUIET,
@@ -15,22 +17,13 @@ import {
   type AVHWDeviceType,
   type AVPixelFormat,
   FF_HWDEVICE_TYPE_QSV,
-  SWS_ACCURATE_RND,
-  SWS_FAST_BILINEAR,
-  type SwsFlags,
 } from "node-av/constants";
-import {
-  Codec,
-  CodecContext,
-  Frame,
-  type HardwareDeviceContext,
-  Log,
-  Packet,
-  SoftwareScaleContext,
-} from "node-av/lib";
+import { Codec, CodecContext, Frame, type HardwareDeviceContext, Log, Packet } from "node-av/lib";
 import { assert, Fault } from "../core/fault.ts";
+import type { VideoCodec } from "../rtp/track-format.ts";
+import { Scalers } from "./av-scale.ts";
 
-/** A device that decodes, opened by av-device.ts; one serves all decoders of a process. */
+/** A device that decodes one codec, opened by av-device.ts; it serves all decoders of a process. */
 export interface HardwareDevice {
   /** libav's name, such as `cuda`. */
   readonly name: string;
@@ -58,11 +51,21 @@ export interface Picture {
   readonly faulty: boolean;
 }
 
-/** The software decoder for H.264. @throws Fault `native_unavailable` */
-export function softwareDecoder(): Codec {
-  const codec = Codec.findDecoder(AV_CODEC_ID_H264);
-  if (codec) return codec;
-  const message = "This node-av has no H.264 decoder: install the one named in package.json.";
+const CODEC_IDS = {
+  h264: AV_CODEC_ID_H264,
+  h265: AV_CODEC_ID_HEVC,
+  mjpeg: AV_CODEC_ID_MJPEG,
+  vp8: AV_CODEC_ID_VP8,
+} as const satisfies Record<VideoCodec, unknown>;
+
+/** A decoded picture in memory, as libav keeps it; for encoders (av-encode.ts). */
+export type PictureFrame = Frame;
+
+/** The software decoder. @throws Fault `native_unavailable` */
+export function softwareDecoder(codec: VideoCodec): Codec {
+  const found = Codec.findDecoder(CODEC_IDS[codec]);
+  if (found) return found;
+  const message = `This node-av has no ${codec} decoder: install the one named in package.json.`;
   throw new Fault("native_unavailable", message);
 }
 
@@ -73,8 +76,8 @@ export interface PictureDecoder {
   /** How many pictures the stream lets the decoder hold back to bring them into order. */
   readonly reorderPictures: number;
   /**
-   * Decodes one access unit in Annex B form, borrowed. `sequence` comes back with its picture.
-   * False when the decoder met an error so early that no picture can come of it.
+   * Decodes one access unit, borrowed: Annex B, a JPEG file, a VP8 frame. `sequence` comes back with
+   * its picture. False when the decoder met an error so early that no picture can come of it.
    */
   send(unit: Uint8Array, sequence: number): boolean;
   /** Takes the next picture, `null` when there is none yet. */
@@ -85,14 +88,13 @@ export interface PictureDecoder {
    * the picture out.
    */
   scale(target: Uint8Array, width: number, height: number): boolean;
+  /** The picture of the last `receive`, borrowed until the next; `null` as `scale` says false. */
+  frame(): PictureFrame | null;
   /** Forgets every reference and held-back picture; the next unit must be a keyframe. */
   flush(): void;
   /** Frees everything. Idempotent. */
   close(): void;
 }
-
-/** Tables of this many sizes are kept: as many as a camera is watched in, and then some. */
-const SCALERS_MAX = 8;
 
 export class VideoDecoder implements PictureDecoder, Disposable {
   readonly #context = new CodecContext();
@@ -102,22 +104,21 @@ export class VideoDecoder implements PictureDecoder, Disposable {
   #downloaded: Frame | null = null;
   #isDownloaded = false;
   readonly #device: HardwareDevice | null;
-  /** By what they are made for, oldest first. */
-  readonly #scalers = new Map<string, SoftwareScaleContext>();
+  readonly #scalers = new Scalers();
   #hasPicture = false;
   #onDevice = false;
   #closed = false;
 
   /**
-   * @param device decodes; `null` for the processor. Stays open longer than this decoder
+   * @param device decodes this codec; `null` for the processor. Stays open longer than this decoder
    * @throws Fault `native_unavailable`, or `decode_failed` when the device does not take a decoder
    */
-  constructor(device: HardwareDevice | null) {
+  constructor(codec: VideoCodec, device: HardwareDevice | null) {
     Log.setLevel(AV_LOG_QUIET); // It writes a line for every lost packet; those are counted here.
     this.#device = device;
-    const codec = device?.decoder ?? softwareDecoder();
+    const decoder = device?.decoder ?? softwareDecoder(codec);
     const context = this.#context;
-    context.allocContext3(codec);
+    context.allocContext3(decoder);
     // One thread: more would each hold a picture back, and a process has many cameras to spread.
     context.threadCount = 1;
     context.flags = AV_CODEC_FLAG_LOW_DELAY;
@@ -127,12 +128,14 @@ export class VideoDecoder implements PictureDecoder, Disposable {
       // Quick Sync works on four pictures at once otherwise, which are four pictures of delay.
       if (device.name === FF_HWDEVICE_TYPE_QSV) context.setOption("async_depth", "1");
     }
+    // Otherwise these show pictures that they know to be broken. H.264 flags them, and decodes more.
+    if (codec !== "h264") context.setOption("err_detect", "explode");
     // Never with a Dictionary: node-av 6.1.1 crashes when that is collected.
-    const code = context.open2Sync(codec, null);
+    const code = context.open2Sync(decoder, null);
     if (code < 0) {
       context.freeContext();
       const where = device ? `on ${device.name}` : "in software";
-      throw new Fault("decode_failed", `No H.264 decoder ${where} (libav error ${code}).`);
+      throw new Fault("decode_failed", `No ${codec} decoder ${where} (libav error ${code}).`);
     }
     this.#packet.alloc();
     this.#frame.alloc();
@@ -172,14 +175,18 @@ export class VideoDecoder implements PictureDecoder, Disposable {
   }
 
   scale(target: Uint8Array, width: number, height: number): boolean {
-    assert(this.#hasPicture, "a picture is scaled after it was received");
-    const frame = this.#onDevice ? this.#download() : this.#frame;
+    const frame = this.frame();
     const planes = frame?.data;
     if (!frame || !planes) return false;
     const rows = Buffer.from(target.buffer, target.byteOffset, width * height * BGR_BYTES);
-    const scaler = this.#scaler(frame, width, height);
+    const scaler = this.#scalers.for(frame, width, height, AV_PIX_FMT_BGR24);
     const strides = [width * BGR_BYTES];
     return scaler.scaleSync(planes, frame.linesize, 0, frame.height, [rows], strides) === height;
+  }
+
+  frame(): PictureFrame | null {
+    assert(this.#hasPicture, "a picture is asked for after it was received");
+    return this.#onDevice ? this.#download() : this.#frame;
   }
 
   flush(): void {
@@ -190,7 +197,7 @@ export class VideoDecoder implements PictureDecoder, Disposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#hasPicture = false;
-    for (const scaler of this.#scalers.values()) scaler.freeContext();
+    this.#scalers[Symbol.dispose]();
     this.#downloaded?.free();
     this.#frame.free();
     this.#packet.free();
@@ -213,32 +220,4 @@ export class VideoDecoder implements PictureDecoder, Disposable {
     }
     return this.#isDownloaded ? this.#downloaded : null;
   }
-
-  #scaler(frame: Frame, width: number, height: number): SoftwareScaleContext {
-    const key = `${frame.width}x${frame.height}:${frame.format}:${width}x${height}`;
-    const kept = this.#scalers.get(key);
-    if (kept) return kept;
-    for (const [oldKey, old] of this.#scalers) {
-      if (this.#scalers.size < SCALERS_MAX) break;
-      this.#scalers.delete(oldKey);
-      old.freeContext();
-    }
-    const made = new SoftwareScaleContext();
-    // A decoded picture is a video frame, so its format is a pixel format.
-    const from = frame.format as AVPixelFormat;
-    const flags = scalerFlags(frame, width, height);
-    made.getContext(frame.width, frame.height, from, width, height, AV_PIX_FMT_BGR24, flags);
-    this.#scalers.set(key, made);
-    return made;
-  }
-}
-
-/**
- * libswscale's fast conversion without scaling writes eight pixels at a time and leaves the rest of
- * a row as it was, unless rows are padded: other widths take the exact, slower path.
- */
-function scalerFlags(frame: Frame, width: number, height: number): SwsFlags {
-  const unscaled = frame.width === width && frame.height === height;
-  if (!unscaled || width % 8 === 0) return SWS_FAST_BILINEAR;
-  return (SWS_FAST_BILINEAR | SWS_ACCURATE_RND) as SwsFlags;
 }

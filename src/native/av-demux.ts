@@ -12,6 +12,7 @@ import {
   AV_CODEC_ID_H264,
   AV_CODEC_ID_HEVC,
   AV_CODEC_ID_MJPEG,
+  AV_CODEC_ID_NONE,
   AV_CODEC_ID_OPUS,
   AV_CODEC_ID_PCM_ALAW,
   AV_CODEC_ID_PCM_MULAW,
@@ -271,11 +272,12 @@ async function findStreams(context: FormatContext, { wholeUnits }: AvInputOption
   check(await context.findStreamInfo(null));
 }
 
+/** Of codecs that the hub does not handle, the name is enough. */
 function isDescribed({ codecpar: { codecType, codecId, sampleRate } }: Stream): boolean {
-  if (codecType === AVMEDIA_TYPE_VIDEO) return CODECS.has(codecId);
-  if (codecType !== AVMEDIA_TYPE_AUDIO) return true;
+  if (codecId === AV_CODEC_ID_NONE) return false;
   // AAC says in each frame what it is.
-  return codecId === AV_CODEC_ID_AAC || (CODECS.has(codecId) && sampleRate > 0);
+  const isSound = codecType === AVMEDIA_TYPE_AUDIO && codecId !== AV_CODEC_ID_AAC;
+  return !isSound || !CODECS.has(codecId) || sampleRate > 0;
 }
 
 /** The first stream of either kind that the hub handles, or else the first of that kind. */

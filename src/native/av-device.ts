@@ -1,7 +1,7 @@
 /**
- * Looks for a device that decodes H.264. A driver that opens is no proof: libav falls back to the
- * processor without a word, and some devices open on machines that have none. So each one has to
- * decode a small picture, and the picture is looked at.
+ * Looks for devices that decode. A driver that opens is no proof: libav falls back to the processor
+ * without a word, some devices open on machines that have none, and many decode one codec and not
+ * the next. So each one has to decode a small picture of each codec, and the picture is looked at.
  *
  * @module
  */
@@ -10,6 +10,8 @@ import {
   AV_HWDEVICE_TYPE_NONE,
   AV_LOG_QUIET,
   FF_DECODER_H264_QSV,
+  FF_DECODER_HEVC_QSV,
+  FF_DECODER_MJPEG_QSV,
   FF_HWDEVICE_TYPE_CUDA,
   FF_HWDEVICE_TYPE_QSV,
   FF_HWDEVICE_TYPE_VAAPI,
@@ -18,7 +20,9 @@ import {
   type FFHWDeviceType,
 } from "node-av/constants";
 import { Codec, HardwareDeviceContext, Log } from "node-av/lib";
+import type { VideoCodec } from "../rtp/track-format.ts";
 import { type HardwareDevice, softwareDecoder, VideoDecoder } from "./av-decode.ts";
+import { type CameraCodec, TRIAL_UNITS } from "./trial-units.ts";
 
 /** Tried in this order: vendors' own interfaces before the general ones. */
 const DEVICES: readonly FFHWDeviceType[] = [
@@ -28,67 +32,109 @@ const DEVICES: readonly FFHWDeviceType[] = [
   FF_HWDEVICE_TYPE_QSV,
   FF_HWDEVICE_TYPE_VULKAN,
 ];
+const CODECS = ["h264", "h265", "mjpeg"] as const satisfies readonly CameraCodec[];
+/** Quick Sync has decoders of its own, which are no helpers of the general ones. */
+const QSV_DECODERS = {
+  h264: FF_DECODER_H264_QSV,
+  h265: FF_DECODER_HEVC_QSV,
+  mjpeg: FF_DECODER_MJPEG_QSV,
+} as const;
 
-/** One keyframe of 320x192, luma 90 everywhere. Larger than the least size of any device. */
-const TRIAL_UNIT = Uint8Array.fromBase64(
-  "AAAAAWdCwAzcFBmmoCAgKAAAAwAIAAADAZB4oVwAAAABaM48gAAAAAFliIQO///8PRQABBZ8nJycnJycnJycnJycnJ" +
-    "ycnJycnXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX" +
-    "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX" +
-    "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXg==",
-);
-/** Luma 90 of 16 to 235 as a gray level of 0 to 255. */
-const TRIAL_LEVEL = 86;
-const TRIAL_LEVEL_TOLERANCE = 4;
+/** TRIAL_LUMA as a gray level of 0 to 255: video has luma of 16 to 235, JPEG all of it. */
+const TRIAL_LEVELS = { h264: 86, h265: 86, mjpeg: 90 } as const;
+/** Less than what mixing up the two would make. */
+const TRIAL_LEVEL_TOLERANCE = 3;
 const TRIAL_SIDE = 16;
 
-/** What came of trying one device. */
+/** What came of trying one device with one codec. */
 interface DeviceTrial {
   /** libav's name, such as `vaapi`. */
   readonly device: string;
+  /** `null` when the device as such is not there. */
+  readonly codec: CameraCodec | null;
   /** Why it is not used; `null` when it is. */
   readonly refused: string | null;
 }
 
-/** The device that is used, if any, and why the others are not. */
-export interface DeviceSearch {
-  /** The caller closes it after its last decoder: `context.free()`. */
-  readonly device: HardwareDevice | null;
+/** The devices that are used, and why others are not. The caller closes it after its last decoder. */
+export class HardwareDevices implements Disposable {
   readonly trials: readonly DeviceTrial[];
+  readonly #byCodec: ReadonlyMap<VideoCodec, HardwareDevice>;
+
+  constructor(byCodec: ReadonlyMap<VideoCodec, HardwareDevice>, trials: readonly DeviceTrial[]) {
+    this.#byCodec = byCodec;
+    this.trials = trials;
+  }
+
+  /** Nothing is looked for, everything is decoded in software. */
+  static none(): HardwareDevices {
+    return new HardwareDevices(new Map(), []);
+  }
+
+  /** `null` when the processor has to decode the codec. */
+  for(codec: VideoCodec): HardwareDevice | null {
+    return this.#byCodec.get(codec) ?? null;
+  }
+
+  [Symbol.dispose](): void {
+    for (const context of new Set([...this.#byCodec.values()].map((device) => device.context))) {
+      context.free();
+    }
+  }
 }
 
-/** Opens the first device that really decodes. Takes up to a second where drivers are present. */
-export function findHardwareDevice(): DeviceSearch {
+/**
+ * Opens the first device that really decodes, for each codec. Takes up to a second where drivers are
+ * present.
+ */
+export function findHardwareDevices(): HardwareDevices {
   Log.setLevel(AV_LOG_QUIET); // What is absent is said by the trials.
   const trials: DeviceTrial[] = [];
-  for (const name of DEVICES) {
-    const outcome = tryDevice(name);
-    const refused = typeof outcome === "string" ? outcome : null;
-    trials.push({ device: name, refused });
-    if (typeof outcome !== "string") return { device: outcome, trials };
+  const found = new Map<VideoCodec, HardwareDevice>();
+  for (const device of DEVICES) {
+    const wanted = CODECS.filter((codec) => !found.has(codec));
+    if (wanted.length === 0) break;
+    const opened = openDevice(device);
+    if (typeof opened === "string") {
+      trials.push({ device, codec: null, refused: opened });
+      continue;
+    }
+    let used = false;
+    for (const codec of wanted) {
+      const outcome = tryDevice(device, opened, codec);
+      const refused = typeof outcome === "string" ? outcome : null;
+      trials.push({ device, codec, refused });
+      if (typeof outcome === "string") continue;
+      found.set(codec, outcome);
+      used = true;
+    }
+    if (!used) opened.free();
   }
-  return { device: null, trials };
+  return new HardwareDevices(found, trials);
 }
 
 /** The open device, or why there is none. */
-function tryDevice(name: FFHWDeviceType): HardwareDevice | string {
+function openDevice(name: FFHWDeviceType): HardwareDeviceContext | string {
   const type = HardwareDeviceContext.findTypeByName(name);
   if (type === AV_HWDEVICE_TYPE_NONE) return "not part of this node-av";
-  const decoder = name === FF_HWDEVICE_TYPE_QSV ? qsvDecoder() : softwareDecoder();
-  const pixelFormat = decoder && devicePixelFormat(decoder, type);
-  if (!decoder || !pixelFormat) return "does not decode H.264 in this node-av";
   const context = new HardwareDeviceContext();
   const code = context.create(type, null, null);
-  if (code < 0) return `not present (libav error ${code})`;
-  const device: HardwareDevice = { name, type, context, decoder, pixelFormat };
-  const refused = refusalOf(device);
-  if (refused === null) return device;
-  context.free();
-  return refused;
+  return code < 0 ? `not present (libav error ${code})` : context;
 }
 
-/** Quick Sync is a decoder of its own, not a helper of the general one. */
-function qsvDecoder(): Codec | null {
-  return Codec.findDecoderByName(FF_DECODER_H264_QSV);
+/** The device as a decoder of `codec`, or why it is none. */
+function tryDevice(
+  name: FFHWDeviceType,
+  context: HardwareDeviceContext,
+  codec: CameraCodec,
+): HardwareDevice | string {
+  const type = HardwareDeviceContext.findTypeByName(name);
+  const qsv = name === FF_HWDEVICE_TYPE_QSV;
+  const decoder = qsv ? Codec.findDecoderByName(QSV_DECODERS[codec]) : softwareDecoder(codec);
+  const pixelFormat = decoder && devicePixelFormat(decoder, type);
+  if (!decoder || !pixelFormat) return "not part of this node-av";
+  const device: HardwareDevice = { name, type, context, decoder, pixelFormat };
+  return refusalOf(device, codec) ?? device;
 }
 
 function devicePixelFormat(decoder: Codec, type: HardwareDevice["type"]) {
@@ -101,19 +147,21 @@ function devicePixelFormat(decoder: Codec, type: HardwareDevice["type"]) {
 }
 
 /** Lets the device decode the trial picture. `null` when it did, and did it right. */
-export function refusalOf(device: HardwareDevice): string | null {
+export function refusalOf(device: HardwareDevice, codec: CameraCodec): string | null {
   try {
-    using decoder = new VideoDecoder(device);
-    if (!decoder.send(TRIAL_UNIT, 0)) return "refuses H.264";
+    using decoder = new VideoDecoder(codec, device);
+    const unit = TRIAL_UNITS[codec];
+    if (!decoder.send(unit, 0)) return `refuses ${codec}`;
     // Some devices hold a picture back until the next unit comes.
-    const picture = decoder.receive() ?? (decoder.send(TRIAL_UNIT, 1) ? decoder.receive() : null);
+    const picture = decoder.receive() ?? (decoder.send(unit, 1) ? decoder.receive() : null);
     if (!picture) return "gives no picture";
     if (decoder.device !== device.name) return "leaves decoding to the processor";
     const pixels = new Uint8Array(TRIAL_SIDE * TRIAL_SIDE * 3 + 64);
     if (!decoder.scale(pixels, TRIAL_SIDE, TRIAL_SIDE)) return "keeps its pictures";
     const level = pixels[0]!;
-    const right = Math.abs(level - TRIAL_LEVEL) <= TRIAL_LEVEL_TOLERANCE;
-    return right ? null : `decodes wrongly (gray ${level} instead of ${TRIAL_LEVEL})`;
+    const wanted = TRIAL_LEVELS[codec];
+    const right = Math.abs(level - wanted) <= TRIAL_LEVEL_TOLERANCE;
+    return right ? null : `decodes wrongly (gray ${level} instead of ${wanted})`;
   } catch (thrown) {
     return thrown instanceof Error ? thrown.message : String(thrown);
   }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readSps } from "../rtp/sps.ts";
-import { type EncodedUnit, type EncodeOptions, encodeH264, type H264Profile } from "./encode.ts";
+import { type EncodedUnit, type EncodeOptions, encodeVideo, type H264Profile } from "./encode.ts";
 
 const SMALL: EncodeOptions = {
+  codec: "h264",
   width: 320,
   height: 180,
   fps: 25,
@@ -36,10 +37,10 @@ function types(unit: EncodedUnit): number[] {
   return nals(unit).map((nal) => nal[0]! & 0x1f);
 }
 
-describe("encodeH264", () => {
+describe("encodeVideo", () => {
   test("makes one unit per picture and a keyframe every group", async () => {
     let done = 0;
-    const { units } = await encodeH264(SMALL, { paint, progress: (n) => (done = n) }, signal);
+    const { units } = await encodeVideo(SMALL, { paint, progress: (n) => (done = n) }, signal);
     expect(units.map((unit) => unit.keyframe)).toEqual(
       Array.from({ length: 30 }, (_, i) => i % 10 === 0),
     );
@@ -47,11 +48,11 @@ describe("encodeH264", () => {
   });
 
   test("repeats parameter sets in front of each keyframe, or keeps them apart", async () => {
-    const inBand = await encodeH264(SMALL, { paint }, signal);
+    const inBand = await encodeVideo(SMALL, { paint }, signal);
     for (const unit of inBand.units) {
       expect(types(unit).includes(7) && types(unit).includes(8)).toBe(unit.keyframe);
     }
-    const apart = await encodeH264({ ...SMALL, parameterSets: "out of band" }, { paint }, signal);
+    const apart = await encodeVideo({ ...SMALL, parameterSets: "out of band" }, { paint }, signal);
     for (const unit of apart.units) expect(types(unit)).not.toContain(7);
     for (const { parameterSets } of [inBand, apart]) {
       expect(nals({ bytes: parameterSets }).some((nal) => readSps(nal)?.width === 320)).toBe(true);
@@ -64,7 +65,11 @@ describe("encodeH264", () => {
     ["high", 100],
   ];
   test.each(PROFILES)("writes profile %s", async (profile, number) => {
-    const { parameterSets } = await encodeH264({ ...SMALL, profile, frames: 3 }, { paint }, signal);
+    const { parameterSets } = await encodeVideo(
+      { ...SMALL, profile, frames: 3 },
+      { paint },
+      signal,
+    );
     const sps = nals({ bytes: parameterSets }).find((nal) => (nal[0]! & 0x1f) === 7);
     expect(readSps(sps ?? new Uint8Array(0))).toMatchObject({
       profile: number,
@@ -74,7 +79,7 @@ describe("encodeH264", () => {
   });
 
   test("holds the bitrate", async () => {
-    const { units } = await encodeH264({ ...SMALL, frames: 100 }, { paint }, signal);
+    const { units } = await encodeVideo({ ...SMALL, frames: 100 }, { paint }, signal);
     const bytes = units.reduce((sum, unit) => sum + unit.bytes.length, 0);
     const bitrate = (bytes * 8) / (units.length / SMALL.fps);
     expect(bitrate).toBeGreaterThan(SMALL.bitrate * 0.8);
@@ -84,12 +89,12 @@ describe("encodeH264", () => {
   test("stops when it is told to", async () => {
     const aborter = new AbortController();
     const progress = (n: number) => n === 2 && aborter.abort();
-    const encoding = encodeH264(SMALL, { paint, progress }, aborter.signal);
+    const encoding = encodeVideo(SMALL, { paint, progress }, aborter.signal);
     await expect(encoding).rejects.toThrow("abort");
   });
 
   test("says what to do when the encoder refuses", async () => {
-    const encoding = encodeH264({ ...SMALL, width: 0 }, { paint }, signal);
+    const encoding = encodeVideo({ ...SMALL, width: 0 }, { paint }, signal);
     await expect(encoding).rejects.toMatchObject({ code: "native_unavailable" });
   });
 });

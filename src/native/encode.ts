@@ -1,11 +1,13 @@
-/** H.264 encoding with libx264, which node-av brings along. */
+/** Encodes what a camera would send, by the software encoders that node-av brings along. */
 import type { CodecContext, Frame, Packet } from "node-av/lib";
 import { Fault } from "../core/fault.ts";
+import type { VideoCodec } from "../rtp/track-format.ts";
 
-/** H.264 profiles that cameras offer. None is used with B-frames: WebRTC cannot carry them. */
+/** H.264 profiles that cameras offer. */
 export type H264Profile = "baseline" | "main" | "high";
 
 export interface EncodeOptions {
+  readonly codec: VideoCodec;
   /** Even numbers. */
   readonly width: number;
   readonly height: number;
@@ -16,22 +18,33 @@ export interface EncodeOptions {
   readonly gopFrames: number;
   /** Pictures to encode. */
   readonly frames: number;
+  /** Of H.264; the others have one. */
   readonly profile: H264Profile;
-  /** Whether SPS and PPS stand in front of each keyframe or are only handed out apart. */
+  /** Whether parameter sets stand in front of each keyframe or are only handed out apart. */
   readonly parameterSets: "in band" | "out of band";
-  /** As many as libx264 likes unless given; with 1 the same pictures always give the same bytes. */
+  /** As many as the encoder likes unless given; with 1 the same pictures always give the same bytes. */
   readonly threads?: number;
+  /**
+   * Of H.264 and H.265: this many in a row between others, none unless given. WebRTC cannot carry
+   * them.
+   */
+  readonly bFrames?: number;
 }
 
-/** One access unit in Annex B form (ITU-T H.264 annex B), owned by whoever asked for it. */
+/**
+ * One access unit, owned by whoever asked for it: Annex B for H.264 and H.265, a JPEG file, a VP8
+ * frame.
+ */
 export interface EncodedUnit {
   readonly bytes: Uint8Array;
   readonly keyframe: boolean;
+  /** The picture's number. Units come in the order of decoding, which B-frames change. */
+  readonly frame: number;
 }
 
 export interface EncodedVideo {
   readonly units: readonly EncodedUnit[];
-  /** Annex B; holds SPS and PPS, possibly among other NAL units. */
+  /** Annex B; holds the parameter sets, possibly among other NAL units. Nothing for other codecs. */
   readonly parameterSets: Uint8Array;
 }
 
@@ -42,8 +55,10 @@ export interface EncodeHooks {
   readonly progress?: (framesDone: number) => void;
 }
 
-/** The fastest preset that still uses CABAC and 8x8 transforms where the profile has them. */
+/** The fastest preset of x264 that still uses CABAC and 8x8 transforms where the profile has them. */
 const PRESET = "superfast";
+/** x265 takes its time: this one is as fast as the one above. */
+const H265_PRESET = "ultrafast";
 /** Keyframes stay near a quarter of a second's bits, as cameras' do. */
 const BUFFER_SECONDS = 0.5;
 
@@ -52,9 +67,9 @@ type Libav = typeof import("node-av/lib") & typeof import("node-av/constants");
 /**
  * Encodes `options.frames` pictures, yielding to the event loop between them.
  *
- * @throws Fault native_unavailable when node-av, or libx264 in it, is missing or refuses the options
+ * @throws Fault native_unavailable when node-av, or the encoder in it, is missing or refuses the options
  */
-export async function encodeH264(
+export async function encodeVideo(
   options: EncodeOptions,
   hooks: EncodeHooks,
   signal: AbortSignal,
@@ -102,23 +117,71 @@ function openContext(
 ): CodecContext {
   // libav writes to standard error by itself.
   libav.Log.setLevel(libav.AV_LOG_ERROR);
-  const codec = libav.Codec.findEncoderByName(libav.FF_ENCODER_LIBX264);
+  const name = encoderName(libav, options.codec);
+  const codec = libav.Codec.findEncoderByName(name);
   if (codec === null) {
     const todo = "Install the node-av release named in package.json, whose FFmpeg has it.";
-    throw new Fault("native_unavailable", `This node-av has no libx264. ${todo}`);
+    throw new Fault("native_unavailable", `This node-av has no ${name}. ${todo}`);
   }
   const context = new libav.CodecContext();
   context.allocContext3(codec);
   resources.defer(() => context.freeContext());
   setFormat(libav, context, options);
   // Not as a Dictionary for open2Sync: node-av 6.1.1 crashes when that is collected.
-  check(context.setOption("preset", PRESET), `preset ${PRESET}`);
-  check(context.setOption("profile", options.profile), `profile ${options.profile}`);
-  const gop = options.gopFrames;
-  const fixedGop = `keyint=${gop}:min-keyint=${gop}:scenecut=0:open-gop=0:bframes=0`;
-  check(context.setOption("x264-params", fixedGop), fixedGop);
+  for (const [option, value] of Object.entries(encoderOptions(options))) {
+    check(context.setOption(option, value), `${option} ${value}`);
+  }
   check(context.open2Sync(codec, null), "these sizes, rates and profile");
   return context;
+}
+
+function encoderName(libav: Libav, codec: VideoCodec) {
+  switch (codec) {
+    case "h264":
+      return libav.FF_ENCODER_LIBX264;
+    case "h265":
+      return libav.FF_ENCODER_LIBX265;
+    case "mjpeg":
+      return libav.FF_ENCODER_MJPEG;
+    case "vp8":
+      return libav.FF_ENCODER_LIBVPX_VP8;
+    default:
+      return codec satisfies never;
+  }
+}
+
+function encoderOptions(options: EncodeOptions): Record<string, string> {
+  const gop = options.gopFrames;
+  const fixedGop = `keyint=${gop}:min-keyint=${gop}:scenecut=0:open-gop=0`;
+  switch (options.codec) {
+    case "h264": {
+      const bFrames = `bframes=${options.bFrames ?? 0}:b-adapt=0`;
+      const { profile } = options;
+      return { preset: PRESET, profile, "x264-params": `${fixedGop}:${bFrames}` };
+    }
+    case "h265":
+      return { preset: H265_PRESET, ...h265Options(options) };
+    case "mjpeg":
+      // RFC 2435 knows no other Huffman tables than those of ITU-T T.81 annex K.
+      return { huffman: "default" };
+    case "vp8":
+      return { deadline: "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0" };
+    default:
+      return options.codec satisfies never;
+  }
+}
+
+function h265Options({ gopFrames, bFrames = 0, threads }: EncodeOptions): Record<string, string> {
+  // x265 keeps a pool of threads beside the frame threads, and writes to standard error.
+  const pool = threads === undefined ? "" : ":pools=none:frame-threads=1";
+  const gop = `keyint=${gopFrames}:min-keyint=${gopFrames}:scenecut=0:log-level=none:info=0${pool}`;
+  // With B-frames groups are open, as x265 has them by itself: pictures refer across keyframes.
+  if (bFrames > 0) return { "x265-params": `${gop}:open-gop=1:bframes=${bFrames}:b-adapt=0` };
+  return { tune: "zerolatency", "x265-params": `${gop}:open-gop=0:bframes=0` };
+}
+
+function pixelFormat(libav: Libav, options: EncodeOptions) {
+  return options.codec === "mjpeg" ? libav.AV_PIX_FMT_YUVJ420P : libav.AV_PIX_FMT_YUV420P;
 }
 
 function setFormat(libav: Libav, context: CodecContext, options: EncodeOptions): void {
@@ -126,8 +189,9 @@ function setFormat(libav: Libav, context: CodecContext, options: EncodeOptions):
   context.height = options.height;
   context.timeBase = new libav.Rational(1, options.fps);
   context.framerate = new libav.Rational(options.fps, 1);
-  context.pixelFormat = libav.AV_PIX_FMT_YUV420P;
-  context.colorRange = libav.AVCOL_RANGE_MPEG;
+  context.pixelFormat = pixelFormat(libav, options);
+  const fullRange = options.codec === "mjpeg";
+  context.colorRange = fullRange ? libav.AVCOL_RANGE_JPEG : libav.AVCOL_RANGE_MPEG;
   context.colorSpace = libav.AVCOL_SPC_BT709;
   context.colorPrimaries = libav.AVCOL_PRI_BT709;
   context.colorTrc = libav.AVCOL_TRC_BT709;
@@ -136,7 +200,7 @@ function setFormat(libav: Libav, context: CodecContext, options: EncodeOptions):
   context.rcBufferSize = Math.round(options.bitrate * BUFFER_SECONDS);
   context.gopSize = options.gopFrames;
   if (options.threads !== undefined) context.threadCount = options.threads;
-  context.maxBFrames = 0;
+  context.maxBFrames = options.bFrames ?? 0;
   if (options.parameterSets === "out of band") context.setFlags(libav.AV_CODEC_FLAG_GLOBAL_HEADER);
 }
 
@@ -146,7 +210,7 @@ function openFrame(libav: Libav, options: EncodeOptions, resources: DisposableSt
   resources.defer(() => frame.free());
   frame.width = options.width;
   frame.height = options.height;
-  frame.format = libav.AV_PIX_FMT_YUV420P;
+  frame.format = pixelFormat(libav, options);
   check(frame.getBuffer(0), "memory for a picture");
   return frame;
 }
@@ -158,7 +222,8 @@ function drain(libav: Libav, context: CodecContext, packet: Packet, units: Encod
     if (code === libav.AVERROR_EAGAIN || code === libav.AVERROR_EOF) return;
     check(code, "to hand out an access unit");
     if (packet.data !== null) {
-      units.push({ bytes: Uint8Array.from(packet.data), keyframe: packet.isKeyframe });
+      const frame = Number(packet.pts);
+      units.push({ bytes: Uint8Array.from(packet.data), keyframe: packet.isKeyframe, frame });
     }
     packet.unref();
   }
@@ -170,9 +235,12 @@ function parameterSetsOf(context: CodecContext, units: readonly EncodedUnit[]): 
   return units[0]?.bytes ?? new Uint8Array(0);
 }
 
-/** libav's convention: negative is an error. `what` completes the sentence "libx264 refused …". */
+/** libav's convention: negative is an error. `what` completes the sentence "The encoder refused …". */
 function check(code: number, what: string): void {
   if (code >= 0) return;
   const todo = "See what libav wrote to standard error; other sizes or rates may work.";
-  throw new Fault("native_unavailable", `libx264 refused ${what} (libav error ${code}). ${todo}`);
+  throw new Fault(
+    "native_unavailable",
+    `The encoder refused ${what} (libav error ${code}). ${todo}`,
+  );
 }

@@ -223,3 +223,45 @@ export interface DecodeStats {
   readonly process: ProcessStats;
   readonly decoders: readonly DecoderStats[];
 }
+
+/** What browsers are sent when they do not take what the camera sends. */
+export type RenditionCodec = "h264" | "vp8" | "opus";
+
+/** Served by a transcoding process. */
+export type TranscodeMethods = {
+  /** What is encoded from now on. */
+  readonly want: {
+    readonly takes: { readonly codecs: readonly RenditionCodec[] };
+    readonly gives: null;
+  };
+  /** A viewer needs a keyframe. */
+  readonly keyframe: { readonly takes: { readonly codec: RenditionCodec }; readonly gives: null };
+};
+
+export type TranscodeEvents = {
+  readonly stats: TranscodeStats;
+};
+
+export interface RenditionStats {
+  readonly codec: RenditionCodec;
+  /** libav's name of what encodes. */
+  readonly encoder: string;
+  /** Pixels; 0 for sound, and until the first picture. */
+  readonly width: number;
+  readonly height: number;
+  /** Pictures or frames of sound since the start, and their bytes. */
+  readonly units: number;
+  readonly bytes: number;
+  /** Of the last second: scaling and encoding one; for sound decoding as well. */
+  readonly encodeMs: { readonly mean: number; readonly max: number };
+}
+
+export interface TranscoderStats {
+  /** `null` while no pictures are wanted. */
+  readonly decoder: DecoderStats | null;
+  readonly renditions: readonly RenditionStats[];
+}
+
+export interface TranscodeStats extends TranscoderStats {
+  readonly process: ProcessStats;
+}

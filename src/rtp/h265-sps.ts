@@ -14,6 +14,8 @@ export interface H265SpsInfo {
   /** Picture size in luma samples, the conformance window applied. */
   readonly width: number;
   readonly height: number;
+  /** Pictures that a decoder may have to hold back to bring them into order. */
+  readonly reorderPictures: number;
 }
 
 const NAL_HEADER_BYTES = 2;
@@ -42,7 +44,8 @@ export function readH265Sps(nal: Uint8Array): H265SpsInfo | null {
   const id = r.unsigned();
   const { width, height } = readSize(r);
   if (r.overrun || width <= 0 || height <= 0 || width > SIDE_MAX || height > SIDE_MAX) return null;
-  return { id, videoSet, profile, tier, level, width, height };
+  const reorderPictures = readReorderPictures(r, subLayers);
+  return { id, videoSet, profile, tier, level, width, height, reorderPictures };
 }
 
 /** The rest of profile_tier_level. */
@@ -65,4 +68,19 @@ function readSize(r: BitReader): { width: number; height: number } {
     height -= (chroma === 1 ? 2 : 1) * (r.unsigned() + r.unsigned());
   }
   return { width, height };
+}
+
+/** sps_max_num_reorder_pics of the highest sub-layer; 0 when the set is cut short. */
+function readReorderPictures(r: BitReader, subLayers: number): number {
+  r.unsigned(); // bit_depth_luma_minus8
+  r.unsigned(); // bit_depth_chroma_minus8
+  r.unsigned(); // log2_max_pic_order_cnt_lsb_minus4
+  const count = r.bits(1) === 1 ? subLayers + 1 : 1;
+  let pictures = 0;
+  for (let i = 0; i < count; i++) {
+    r.unsigned(); // sps_max_dec_pic_buffering_minus1
+    pictures = r.unsigned();
+    r.unsigned(); // sps_max_latency_increase_plus1
+  }
+  return r.overrun ? 0 : pictures;
 }

@@ -258,7 +258,7 @@ describe("sequence parameter set of H.265", () => {
     ],
   ];
   test.each(rows)("%s", (_name, text, width, height, profile, tier, level) => {
-    expect(readH265Sps(Uint8Array.fromHex(text))).toEqual({
+    expect(readH265Sps(Uint8Array.fromHex(text))).toMatchObject({
       id: 0,
       videoSet: 0,
       width,

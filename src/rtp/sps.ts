@@ -1,4 +1,5 @@
 import { BitReader, unescaped } from "./bits.ts";
+import { readReorderPictures } from "./vui.ts";
 
 /** What a viewer or a person wants to know of an H.264 sequence parameter set (ITU-T H.264 7.3.2.1). */
 export interface SpsInfo {
@@ -9,10 +10,17 @@ export interface SpsInfo {
   /** Picture size in luma samples, cropping applied. */
   readonly width: number;
   readonly height: number;
+  /**
+   * Pictures that a decoder may have to hold back to bring them into order: 0 when they come as they
+   * are shown, `null` when that is left open.
+   */
+  readonly reorderPictures: number | null;
 }
 
 /** Profiles whose SPS carries chroma format and scaling matrices. */
 const HIGH_PROFILES = new Set([100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135]);
+const BASELINE = 66;
+const ORDER_OF_DECODING = 2;
 /** Larger than any level allows; refuses nonsense before it becomes an allocation. */
 const SIDE_MAX = 16_384;
 
@@ -40,15 +48,17 @@ function readHighProfileFields(r: BitReader): number {
   return chroma;
 }
 
-function skipPictureOrder(r: BitReader): void {
+/** Returns pic_order_cnt_type. */
+function readPictureOrder(r: BitReader): number {
   const type = r.unsigned();
   if (type === 0) r.unsigned();
-  if (type !== 1) return;
+  if (type !== 1) return type;
   r.bits(1);
   r.signed();
   r.signed();
   const cycle = r.unsigned();
   for (let i = 0; i < cycle && !r.overrun; i++) r.signed();
+  return type;
 }
 
 /** Reads a whole SPS NAL unit, header byte included. `null` when it is not one, or nonsense. */
@@ -61,7 +71,7 @@ export function readSps(nal: Uint8Array): SpsInfo | null {
   r.unsigned(); // seq_parameter_set_id
   const chroma = HIGH_PROFILES.has(profile) ? readHighProfileFields(r) : 1;
   r.unsigned(); // log2_max_frame_num_minus4
-  skipPictureOrder(r);
+  const pictureOrder = readPictureOrder(r);
   r.unsigned(); // max_num_ref_frames
   r.bits(1); // gaps_in_frame_num_value_allowed_flag
   const widthInMacroblocks = r.unsigned() + 1;
@@ -78,7 +88,11 @@ export function readSps(nal: Uint8Array): SpsInfo | null {
     height -= unitY * (r.unsigned() + r.unsigned());
   }
   if (r.overrun || width <= 0 || height <= 0 || width > SIDE_MAX || height > SIDE_MAX) return null;
-  return { profile, constraints, level, width, height };
+  // Baseline has no B slices, and type 2 is the order of decoding (8.2.1).
+  const inOrder = profile === BASELINE || pictureOrder === ORDER_OF_DECODING;
+  const vui = r.bits(1) === 1 ? readReorderPictures(r) : null;
+  const reorderPictures = inOrder ? 0 : vui;
+  return { profile, constraints, level, width, height, reorderPictures };
 }
 
 /** `profile-level-id` (RFC 6184 section 8.1); empty while the parameter set is not known. */

@@ -10,6 +10,12 @@ export type VideoCodec = "h264" | "h265" | "mjpeg" | "vp8";
 export type AudioCodec = "pcmu" | "pcma" | "g722" | "opus" | "aac";
 export type Codec = VideoCodec | AudioCodec;
 
+const VIDEO_CODECS: readonly Codec[] = ["h264", "h265", "mjpeg", "vp8"] satisfies VideoCodec[];
+
+export function isVideoCodec(codec: Codec): codec is VideoCodec {
+  return VIDEO_CODECS.includes(codec);
+}
+
 /** Widths of the fields in front of each AAC frame, in bits (RFC 3640 section 3.2.1.1). */
 export interface AuHeaderFormat {
   readonly sizeBits: number;

@@ -23,7 +23,7 @@
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import type { TrackFormat } from "../rtp/track-format.ts";
+import { isVideoCodec, type TrackFormat, type VideoCodec } from "../rtp/track-format.ts";
 import type { Unit } from "./sinks.ts";
 
 const HEAD_BYTES = 8;
@@ -57,6 +57,11 @@ export type TrackKind = TrackFormat["kind"];
 export interface Hello {
   readonly camera: string;
   readonly tracks: readonly TrackFormat[];
+}
+
+/** What the video track is encoded in; `null` when there is none. */
+export function videoCodecOf(tracks: readonly TrackFormat[]): VideoCodec | null {
+  return tracks.map(({ codec }) => codec).find(isVideoCodec) ?? null;
 }
 
 /** The first message of a connection. */

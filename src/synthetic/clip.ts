@@ -16,7 +16,7 @@ import {
   type EncodedUnit,
   type EncodedVideo,
   type EncodeOptions,
-  encodeH264,
+  encodeVideo,
   type H264Profile,
 } from "../native/encode.ts";
 import { nalUnits } from "../rtp/annex-b.ts";
@@ -106,7 +106,7 @@ async function encodeClip(
   const pattern = new Pattern(options, options.fps, frames);
   const paint = (frame: number, i420: Uint8Array) => pattern.draw(frame, i420);
   const progress = (done: number) => hooks.progress?.(done, frames);
-  return await encodeH264({ ...options, frames }, { paint, progress }, signal);
+  return await encodeVideo({ ...options, codec: "h264", frames }, { paint, progress }, signal);
 }
 
 function clipOf(options: ClipOptions, video: EncodedVideo): Clip {
@@ -169,10 +169,10 @@ function videoOf(file: Uint8Array): EncodedVideo {
   const header = JSON.parse(json) as Header;
   let at = headerEnd + header.parameterSetBytes;
   const parameterSets = file.subarray(headerEnd, at);
-  const units = header.unitBytes.map((signed) => {
+  const units = header.unitBytes.map((signed, frame) => {
     const start = at;
     at += Math.abs(signed);
-    return { bytes: file.subarray(start, at), keyframe: signed < 0 };
+    return { bytes: file.subarray(start, at), keyframe: signed < 0, frame };
   });
   return { units, parameterSets };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { VideoDecoder } from "../native/av-decode.ts";
-import { type EncodedUnit, encodeH264 } from "../native/encode.ts";
+import { type EncodedUnit, encodeVideo } from "../native/encode.ts";
 import { FRAME_NUMBERS, FRAME_READER_SOURCE, Pattern, readFrameNumber } from "./pattern.ts";
 
 const SIZE = { width: 640, height: 360 };
@@ -33,7 +33,7 @@ function scaled(
 
 /** Decodes every unit, scales its picture to BGR24 and reads it. */
 function frameNumbersOf(units: readonly EncodedUnit[], { width, height }: typeof SIZE) {
-  using decoder = new VideoDecoder(null);
+  using decoder = new VideoDecoder("h264", null);
   const memory = new Uint8Array(width * height * 3 + 64);
   return units.map((unit, i) => {
     expect(decoder.send(unit.bytes, i)).toBe(true);
@@ -138,11 +138,17 @@ describe("readFrameNumber", () => {
   test("survives 1080p at 2 Mbps, scaled down to 640x360", async () => {
     const size = { width: 1920, height: 1080 };
     const rates = { fps: 25, bitrate: 2_000_000, gopFrames: 25 };
-    const video = { ...size, ...rates, profile: "baseline", parameterSets: "in band" } as const;
+    const video = {
+      codec: "h264",
+      ...size,
+      ...rates,
+      profile: "baseline",
+      parameterSets: "in band",
+    } as const;
     const source = new Pattern(size, 25, 50);
     const paint = (frame: number, i420: Uint8Array) => source.draw(frame, i420);
     const { signal } = new AbortController();
-    const { units } = await encodeH264({ ...video, frames: 50 }, { paint }, signal);
+    const { units } = await encodeVideo({ ...video, frames: 50 }, { paint }, signal);
     expect(frameNumbersOf(units, SIZE)).toEqual(Array.from({ length: 50 }, (_, frame) => frame));
   });
 });

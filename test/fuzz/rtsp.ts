@@ -1,4 +1,4 @@
-/** Junk for everything that reads what a camera says: `bun test/fuzz/rtsp.ts [INPUTS] [SEED] [NAME]`. */
+/** Junk for everything that reads what a camera says: `bun test/fuzz/rtsp.ts [inputs] [seed]`. */
 import { assert } from "../../src/core/fault.ts";
 import { Secret } from "../../src/core/secret.ts";
 import { parseAddress } from "../../src/rtsp/address.ts";
@@ -17,9 +17,7 @@ import { contentLength, parseHead } from "../../src/rtsp/message.ts";
 import { BODY_BYTES_MAX, HEAD_BYTES_MAX, RtspReader } from "../../src/rtsp/reader.ts";
 import { offeredBy, parseSdp } from "../../src/rtsp/sdp.ts";
 import { parseTransports, writeTransport } from "../../src/rtsp/transport.ts";
-import { Xorshift } from "./mutate.ts";
-import { main } from "./rtp.ts";
-import type { Target } from "./targets.ts";
+import { below, main, type Target } from "./fuzz.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (b: Uint8Array) => new TextDecoder().decode(b);
@@ -66,10 +64,9 @@ const ADDRESSES = [
 
 const reader: Target = {
   name: "rtsp-reader",
-  valid: HEADS.map(bytes),
+  seeds: HEADS.map(bytes),
   words: HEAD_WORDS,
-  run: (input) => {
-    const random = new Xorshift(Bun.hash.crc32(input));
+  run: (input, random) => {
     let delivered = 0;
     const parser = new RtspReader(
       (_channel, _b, start, end) => {
@@ -81,7 +78,7 @@ const reader: Target = {
     );
     try {
       for (let at = 0; at < input.length; ) {
-        const next = at + 1 + random.below(40);
+        const next = at + 1 + below(40, random);
         parser.push(input.subarray(at, next));
         at = next;
       }
@@ -94,7 +91,7 @@ const reader: Target = {
 
 const message: Target = {
   name: "rtsp-message",
-  valid: HEADS.map(bytes),
+  seeds: HEADS.map(bytes),
   words: HEAD_WORDS,
   run: (input) => {
     const { headers } = parseHead(text(input));
@@ -105,7 +102,7 @@ const message: Target = {
 
 const sdp: Target = {
   name: "sdp",
-  valid: SDPS.map(bytes),
+  seeds: SDPS.map(bytes),
   words: SDP_WORDS,
   run: (input) => {
     const description = parseSdp(text(input));
@@ -118,7 +115,7 @@ const sdp: Target = {
 
 const transport: Target = {
   name: "rtsp-transport",
-  valid: TRANSPORTS.map(bytes),
+  seeds: TRANSPORTS.map(bytes),
   words: [";", "-", "=", ",", "interleaved=", "server_port=", "65535", "RTP/AVP"],
   run: (input) => {
     for (const each of parseTransports(text(input))) {
@@ -133,7 +130,7 @@ const transport: Target = {
 
 const challenge: Target = {
   name: "digest-challenge",
-  valid: CHALLENGES.map(bytes),
+  seeds: CHALLENGES.map(bytes),
   words: ['"', "\\", "=", ",", "Digest ", "nonce=", "qop=", "algorithm=MD5"],
   run: (input) => {
     const values = [text(input)];
@@ -150,7 +147,7 @@ const challenge: Target = {
 
 const address: Target = {
   name: "rtsp-address",
-  valid: ADDRESSES.map(bytes),
+  seeds: ADDRESSES.map(bytes),
   words: ["@", ":", "/", "?", "%", "[", "]", "rtsp://"],
   run: (input) => {
     const { port, requestUri } = parseAddress(text(input));
@@ -162,7 +159,7 @@ const address: Target = {
 /** Answers that are cut out of the input, one after another, to a client that asks. */
 const client: Target = {
   name: "rtsp-client",
-  valid: [SDP].map((body) => {
+  seeds: [SDP].map((body) => {
     const request = { kind: "request", uri: "*", version: "1.0", body: new Uint8Array(0) } as const;
     const { headers } = parseHead(
       "X * RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP/TCP;interleaved=0-1",
@@ -183,10 +180,9 @@ const client: Target = {
     const ends = rig.kinds.filter((kind) => !["tracks", "playing", "bind"].includes(kind));
     assert(ends.length <= 1, "a client ends once");
     assert(!JSON.stringify(rig.fault).includes("p@ss"), "no secret is told");
-    assert(rig.requests.length < 200, "a camera is not asked for ever");
   },
 };
 
 export const RTSP_TARGETS = [reader, message, sdp, transport, challenge, address, client];
 
-if (import.meta.main) process.exit(main(RTSP_TARGETS, process.argv.slice(2)));
+if (import.meta.main) main(RTSP_TARGETS);

@@ -1,4 +1,5 @@
 /** The parsers of src/rtp, each with valid inputs to start from and what must hold of any. */
+
 import { FLAG_START, PacketRing } from "../../src/core/packet-ring.ts";
 import { readAudioConfig } from "../../src/rtp/aac-config.ts";
 import { isWithoutPicture, nalUnits } from "../../src/rtp/annex-b.ts";
@@ -14,15 +15,7 @@ import type { TrackFormat } from "../../src/rtp/track-format.ts";
 import { parseSdp } from "../../src/rtsp/sdp.ts";
 import { trackFormatOf } from "../../src/rtsp/track-formats.ts";
 import { type RecordedStream, recordedStreams } from "../harness/rtp-streams.ts";
-
-export interface Target {
-  readonly name: string;
-  readonly valid: readonly Uint8Array[];
-  /** Pieces of its language, for those that read text. */
-  readonly words?: readonly string[];
-  /** Throws when something is wrong. A Fault is an answer. */
-  readonly run: (input: Uint8Array) => void;
-}
+import type { Target } from "./fuzz.ts";
 
 /** Large enough that a packet fits, small enough that it turns over all the time. */
 const RING_BYTES = 64 << 10;
@@ -69,7 +62,7 @@ function repacketizerTarget(stream: RecordedStream): Target {
   const assembler = createAssembler(format.codec);
   return {
     name: `${format.codec} repacketizer`,
-    valid: episodes(stream),
+    seeds: episodes(stream),
     run(input) {
       const track = createRepacketizer(format, ring);
       const from = ring.head;
@@ -153,7 +146,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
   return [
     {
       name: "rtp header",
-      valid: streams.flatMap(({ packets }) => packets),
+      seeds: streams.flatMap(({ packets }) => packets),
       run(input) {
         if (!readRtpHeader(input, 0, input.length, header)) return;
         check(header.payloadEnd <= input.length, "the payload lies inside the packet");
@@ -162,7 +155,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
     },
     {
       name: "rtcp",
-      valid: [writeSenderReport(report, "onepull")],
+      seeds: [writeSenderReport(report, "onepull")],
       run(input) {
         eachRtcp(input, 0, input.length, (_type, _count, start, end) => {
           check(start < end && end <= input.length, "RTCP packets lie inside the compound");
@@ -171,17 +164,17 @@ function readers(streams: readonly RecordedStream[]): Target[] {
         });
       },
     },
-    { name: "h264 sps", valid: SPS, run: (input) => void readSps(input) },
-    { name: "h265 sps", valid: H265_SPS, run: (input) => void readH265Sps(input) },
-    { name: "aac config", valid: AUDIO_CONFIGS, run: (input) => void readAudioConfig(input) },
+    { name: "h264 sps", seeds: SPS, run: (input) => void readSps(input) },
+    { name: "h265 sps", seeds: H265_SPS, run: (input) => void readH265Sps(input) },
+    { name: "aac config", seeds: AUDIO_CONFIGS, run: (input) => void readAudioConfig(input) },
     {
       name: "jpeg file",
-      valid: unitsOf("mjpeg"),
+      seeds: unitsOf("mjpeg"),
       run: (input) => void readJpeg(input, 0, input.length, quantizers),
     },
     {
       name: "annex b",
-      valid: [...unitsOf("h264"), ...unitsOf("h265")],
+      seeds: [...unitsOf("h264"), ...unitsOf("h265")],
       run(input) {
         nalUnits(input);
         isWithoutPicture(input, "h265");
@@ -189,7 +182,7 @@ function readers(streams: readonly RecordedStream[]): Target[] {
     },
     {
       name: "track formats",
-      valid: [new TextEncoder().encode(DESCRIPTION)],
+      seeds: [new TextEncoder().encode(DESCRIPTION)],
       run(input) {
         for (const media of parseSdp(new TextDecoder().decode(input)).media) {
           for (const format of media.formats) trackFormatOf(media, format);

@@ -7,7 +7,7 @@
 import type { Millis } from "../core/units.ts";
 import type { Unit } from "../stream/sinks.ts";
 
-/** Five pictures at 25 fps: beyond this, conversions are left out until decoding has caught up. */
+/** Five pictures at 25 fps. */
 const SKIP_CONVERSION_MS: Millis = 200;
 /** Decoding alone does not catch up either: units are left out up to the next keyframe. */
 const DROP_MS: Millis = 1_000;
@@ -29,7 +29,13 @@ type State =
   | { readonly at: "dropping" };
 
 export class LagControl {
+  readonly #skipMs: Millis;
   #state: State = { at: "current" };
+
+  /** @param skipMs beyond this, conversions are left out until decoding has caught up */
+  constructor(skipMs: Millis = SKIP_CONVERSION_MS) {
+    this.#skipMs = skipMs;
+  }
 
   /** True while work is left out. */
   get behind(): boolean {
@@ -45,8 +51,7 @@ export class LagControl {
     const behindMs = now - unit.completed;
     switch (this.#state.at) {
       case "catching up":
-        if (behindMs > SKIP_CONVERSION_MS && now <= this.#state.since + CATCH_UP_MS)
-          return "decode";
+        if (behindMs > this.#skipMs && now <= this.#state.since + CATCH_UP_MS) return "decode";
         break;
       case "dropping":
         if (!unit.keyframe) return "drop";
@@ -65,7 +70,7 @@ export class LagControl {
       this.#state = { at: "dropping" };
       return "drop";
     }
-    const late = behindMs > SKIP_CONVERSION_MS;
+    const late = behindMs > this.#skipMs;
     this.#state = { at: late ? "late" : "current" };
     return late ? "decode" : "convert";
   }

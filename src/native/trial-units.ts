@@ -1,0 +1,35 @@
+/**
+ * One keyframe of 320x192 in each codec, luma TRIAL_LUMA everywhere: small, and yet larger than the
+ * least size of any device.
+ *
+ * @module
+ */
+import type { VideoCodec } from "../rtp/track-format.ts";
+
+export const TRIAL_WIDTH = 320;
+export const TRIAL_HEIGHT = 192;
+export const TRIAL_LUMA = 90;
+
+/** Codecs of cameras: what a device is looked for for. */
+export type CameraCodec = Exclude<VideoCodec, "vp8">;
+
+export const TRIAL_UNITS = {
+  h264: Uint8Array.fromBase64(
+    "AAAAAWdCwAzcFBmmoCAgKAAAAwAIAAADAZB4oVwAAAABaM48gAAAAAFliIQO///8PRQABBZ8nJycnJycnJycnJycnJyc" +
+      "nJycnXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX" +
+      "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX" +
+      "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXg==",
+  ),
+  h265: Uint8Array.fromBase64(
+    "AAAAAUABDAH//wFgAAADAJAAAAMAAAMAPLoCQAAAAAFCAQEBYAAAAwCQAAADAAADADygCggMFlukpMLmoCAgIIAAAAMA" +
+      "gAAADIQAAAABRAHAc8CJAAABKAGsE+Do6Em/4S2flF7a6jXvR7xKr3FcAAADAAADAAADAAADAAADAAADAAADAAADAAAD" +
+      "AAADAAADAVc=",
+  ),
+  mjpeg: Uint8Array.fromBase64(
+    "/9j//gAQTGF2YzYyLjM2LjEwMQD/2wBDAAgEBAQEBAUFBQUFBQYGBgYGBgYGBgYGBgYHBwcICAgHBwcGBgcHCAgICAkJ" +
+      "CQgICAgJCQoKCgwMCwsODg4RERT/xABLAAEBAAAAAAAAAAAAAAAAAAAABgEBAAAAAAAAAAAAAAAAAAAAABABAAAAAAAA" +
+      "AAAAAAAAAAAAABEBAAAAAAAAAAAAAAAAAAAAAP/AABEIAMABQAMBIgACEQADEQD/2gAMAwEAAhEDEQA/AJk" +
+      "A".repeat(479) +
+      "H/2Q==",
+  ),
+} as const satisfies Record<CameraCodec, Uint8Array>;
