@@ -1,5 +1,10 @@
 /** The session descriptions of a light viewer. */
-import { attribute, attributeValues, readDescription } from "../../src/rtc/sdp.ts";
+import {
+  attribute,
+  attributeValues,
+  readDescription,
+  type SdpAttribute,
+} from "../../src/rtc/sdp.ts";
 import { PLAYOUT_DELAY_URI } from "../../src/rtc/whep-offer.ts";
 
 const PAYLOAD_TYPE = 96;
@@ -11,17 +16,30 @@ export interface OfferFacts {
   /** SHA-256, upper case with colons. */
   readonly fingerprint: string;
   readonly retransmission: boolean;
+  /** Offers Opus and G.711 too. */
+  readonly audio: boolean;
 }
 
-/** What a browser would offer to receive H.264, and nothing else. */
-export function writeLightOffer({ ufrag, password, fingerprint, retransmission }: OfferFacts) {
+const AUDIO_LINES = [
+  "m=audio 0 UDP/TLS/RTP/SAVPF 111 0 8",
+  "c=IN IP4 0.0.0.0",
+  "a=bundle-only",
+  "a=mid:1",
+  "a=recvonly",
+  "a=rtcp-mux",
+  "a=rtpmap:111 opus/48000/2",
+];
+
+/** What a browser would offer to receive H.264, and sound if wanted. */
+export function writeLightOffer(facts: OfferFacts): string {
+  const { ufrag, password, fingerprint, retransmission, audio } = facts;
   const formats = retransmission ? `${PAYLOAD_TYPE} ${RTX_PAYLOAD_TYPE}` : `${PAYLOAD_TYPE}`;
   const lines = [
     "v=0",
     "o=- 1 1 IN IP4 127.0.0.1",
     "s=-",
     "t=0 0",
-    "a=group:BUNDLE 0",
+    `a=group:BUNDLE 0${audio ? " 1" : ""}`,
     `m=video 9 UDP/TLS/RTP/SAVPF ${formats}`,
     "c=IN IP4 0.0.0.0",
     `a=ice-ufrag:${ufrag}`,
@@ -42,6 +60,7 @@ export function writeLightOffer({ ufrag, password, fingerprint, retransmission }
     lines.push(`a=rtpmap:${RTX_PAYLOAD_TYPE} rtx/90000`);
     lines.push(`a=fmtp:${RTX_PAYLOAD_TYPE} apt=${PAYLOAD_TYPE}`);
   }
+  if (audio) lines.push(...AUDIO_LINES);
   return `${lines.join("\r\n")}\r\n`;
 }
 
@@ -53,15 +72,18 @@ export interface AnswerFacts {
   readonly ssrc: number;
   /** 0 when lost packets come under the same SSRC. */
   readonly rtxSsrc: number;
+  /** 0 when there is no sound. */
+  readonly audioSsrc: number;
 }
 
 /** What a viewer needs of the answer. Throws when it is none. */
 export function readLightAnswer(sdp: string): AnswerFacts {
-  const attributes = readDescription(sdp)?.media[0]?.attributes ?? [];
+  const [video, audio] = (readDescription(sdp)?.media ?? []).map((section) => section.attributes);
+  const attributes = video ?? [];
   const [, , , , address, port] = (attribute(attributes, "candidate") ?? "").split(" ");
   const ufrag = attribute(attributes, "ice-ufrag");
   const password = attribute(attributes, "ice-pwd");
-  const sources = attributeValues(attributes, "ssrc").map((value) => Number.parseInt(value, 10));
+  const sources = ssrcsOf(attributes);
   if (!ufrag || !password || !address) throw new Error(`not an answer: ${sdp.slice(0, 200)}`);
   return {
     ufrag,
@@ -70,5 +92,10 @@ export function readLightAnswer(sdp: string): AnswerFacts {
     port: Number(port),
     ssrc: sources[0] ?? 0,
     rtxSsrc: sources[1] ?? 0,
+    audioSsrc: ssrcsOf(audio ?? [])[0] ?? 0,
   };
+}
+
+function ssrcsOf(attributes: readonly SdpAttribute[]): number[] {
+  return attributeValues(attributes, "ssrc").map((value) => Number.parseInt(value, 10));
 }

@@ -31,6 +31,7 @@ export interface LightViewerOptions {
   /** Offered to DTLS, in this order of preference of the server. */
   readonly profiles?: readonly SrtpProfile[];
   readonly retransmission?: boolean;
+  readonly audio?: boolean;
   /** Open and check one packet of so many; 1 checks all. */
   readonly verifyEvery?: number;
   /** Gets every packet that was checked. */
@@ -113,13 +114,13 @@ export class LightViewer {
     return viewer;
   }
 
-  /** Asks for packets to be sent again (RFC 4585 section 6.2.1). */
-  nack(sequences: readonly number[]): void {
+  /** Asks for packets of a track, the video unless told, to be sent again (RFC 4585 section 6.2.1). */
+  nack(sequences: readonly number[], ssrc = this.answer?.ssrc ?? 0): void {
     const b = new Uint8Array(12 + 4 * sequences.length);
     b[0] = 0x81;
     b[1] = RTCP_RTPFB;
     writeU16(b, 2, b.length / 4 - 1);
-    writeU32(b, 8, this.answer?.ssrc ?? 0);
+    writeU32(b, 8, ssrc);
     for (const [i, sequence] of sequences.entries()) writeU16(b, 12 + 4 * i, sequence);
     this.control(b);
   }
@@ -161,8 +162,9 @@ export class LightViewer {
   async #connect(exchange: Exchange, identity: DtlsIdentity): Promise<void> {
     const password = randomBytes(16).toString("hex");
     const { fingerprint } = identity;
-    const retransmission = this.#options.retransmission ?? true;
-    const offer = writeLightOffer({ ufrag: this.#ufrag, password, fingerprint, retransmission });
+    const { retransmission = true, audio = false } = this.#options;
+    const ufrag = this.#ufrag;
+    const offer = writeLightOffer({ ufrag, password, fingerprint, retransmission, audio });
     const answer = readLightAnswer(await exchange(offer));
     this.answer = answer;
     this.#socket = await this.#open(answer.address);

@@ -171,9 +171,10 @@ class Media implements Part<MediaMethods> {
     try {
       const starts = upstream.state.at === "idle" || upstream.state.at === "connecting";
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
-      const { video } = upstream.stream;
-      if (!live || video === null) throw notLive(id, upstream.state);
-      const answer = this.#sfu.offer({ camera: id, video, sdp, latency, ended: release });
+      const { video, audio } = upstream.stream;
+      if (!live || (video ?? audio) === null) throw notLive(id, upstream.state);
+      const request = { camera: id, video, audio, latency, ended: release };
+      const answer = this.#sfu.answer(this.#sfu.read(sdp), request);
       return { ...answer, stream };
     } catch (error) {
       release();

@@ -1,8 +1,16 @@
-/** The answer to a viewer's offer (RFC 9429 section 5.3): ICE-lite, one video section to send. */
+/** The answer to a viewer's offer (RFC 9429 section 5.3): ICE-lite, what was chosen is sent. */
 import { addressBytes } from "./address.ts";
 import type { IceCredentials } from "./ice-lite.ts";
 import { attribute, keyedValue, type MediaSection } from "./sdp.ts";
-import { PLAYOUT_DELAY_URI, type WhepOffer } from "./whep-offer.ts";
+import type { Choice, ChosenTrack } from "./whep-choice.ts";
+import { midOf, PLAYOUT_DELAY_URI, type WhepOffer } from "./whep-offer.ts";
+
+/** Numbers of one track. */
+export interface TrackSources {
+  readonly ssrc: number;
+  /** Of retransmissions; used when the offer has a payload type for them. */
+  readonly rtxSsrc: number;
+}
 
 export interface AnswerFacts {
   readonly ice: IceCredentials;
@@ -11,11 +19,10 @@ export interface AnswerFacts {
   /** Announced addresses, best first; the media port is the same on each. */
   readonly addresses: readonly string[];
   readonly port: number;
-  readonly ssrc: number;
-  /** Of retransmissions; used when the offer has a payload type for them. */
-  readonly rtxSsrc: number;
+  readonly video: TrackSources;
+  readonly audio: TrackSources;
   readonly cname: string;
-  /** Name of the one media stream. */
+  /** Name of the one media stream: what is in it is played in step. */
   readonly stream: string;
   /** Unsigned, decimal: unique per session (RFC 8866 section 5.2). */
   readonly sessionId: string;
@@ -32,22 +39,29 @@ const RTP_COMPONENT = 1;
 const FEEDBACK: readonly string[] = ["nack", "nack pli", "ccm fir", "goog-remb"];
 
 /** Writes the answer, CRLF included. */
-export function writeAnswer(offer: WhepOffer, facts: AnswerFacts): string {
+export function writeAnswer(offer: WhepOffer, choice: Choice, facts: AnswerFacts): string {
+  const bundle = bundleOf(offer, choice);
   const lines = [
     "v=0",
     `o=- ${facts.sessionId} 1 IN ${inAddress(facts)}`,
     "s=-",
     "t=0 0",
     "a=ice-lite",
-    ...(offer.bundled ? [`a=group:BUNDLE ${bundle(offer)}`] : []),
+    ...(bundle.length > 0 ? [`a=group:BUNDLE ${bundle.join(" ")}`] : []),
     `a=msid-semantic: WMS ${facts.stream}`,
   ];
   for (const [i, section] of offer.sections.entries()) {
-    if (i === offer.video) lines.push(...video(offer, section, facts));
-    else if (i === idle(offer)) lines.push(...kept(section, facts));
+    const track = chosenAt(choice, i);
+    if (track !== null) lines.push(...sent(section, track, facts));
+    else if (i === idle(offer, choice)) lines.push(...kept(section, facts));
     else lines.push(...rejected(section));
   }
   return `${lines.join("\r\n")}\r\n`;
+}
+
+function chosenAt({ video, audio }: Choice, index: number): ChosenTrack | null {
+  if (video?.section.index === index) return video;
+  return audio?.section.index === index ? audio : null;
 }
 
 /**
@@ -55,14 +69,20 @@ export function writeAnswer(offer: WhepOffer, facts: AnswerFacts): string {
  * refused may move to another one (RFC 9143 section 7.3.1), but Chromium does not follow when the
  * others are bundle-only: it offers audio first and has no transport left.
  */
-function idle({ sections, tagged, video }: WhepOffer): number {
+function idle({ sections, bundle }: WhepOffer, choice: Choice): number {
+  if (!(choice.video ?? choice.audio)?.section.bundled) return -1;
+  const tagged = sections.findIndex((section) => midOf(section) === bundle[0]);
   const isMedia = sections[tagged]?.protocol.endsWith("/RTP/SAVPF") ?? false;
-  return tagged !== video && isMedia ? tagged : -1;
+  return isMedia && chosenAt(choice, tagged) === null ? tagged : -1;
 }
 
-function bundle(offer: WhepOffer): string {
-  const kept = offer.sections[idle(offer)];
-  return kept === undefined ? offer.mid : `${attribute(kept.attributes, "mid")} ${offer.mid}`;
+/** The mids that stay, in the offer's order: the one that carries the transport is first. */
+function bundleOf(offer: WhepOffer, choice: Choice): string[] {
+  if (!(choice.video ?? choice.audio)?.section.bundled) return [];
+  const kept = idle(offer, choice);
+  const stays = offer.sections.filter((_, i) => i === kept || chosenAt(choice, i) !== null);
+  const mids = stays.map(midOf);
+  return offer.bundle.filter((mid) => mids.includes(mid));
 }
 
 function inAddress({ addresses }: AnswerFacts): string {
@@ -96,27 +116,26 @@ function kept(section: MediaSection, facts: AnswerFacts): string[] {
   ];
 }
 
-function video(offer: WhepOffer, section: MediaSection, facts: AnswerFacts): string[] {
-  const { payloadType, rtxPayloadType } = offer.payload;
+function sent({ protocol, ...section }: MediaSection, track: ChosenTrack, facts: AnswerFacts) {
+  const { payloadType, rtxPayloadType } = track.codec;
+  const { kind, reducedSizeRtcp, receiverReferenceTime } = track.section;
   const payloadTypes = rtxPayloadType === null ? [payloadType] : [payloadType, rtxPayloadType];
   return [
-    `m=video ${facts.port} ${section.protocol} ${payloadTypes.join(" ")}`,
+    `m=${kind} ${facts.port} ${protocol} ${payloadTypes.join(" ")}`,
     `c=IN ${inAddress(facts)}`,
     ...midLine(section),
     "a=sendonly",
-    `a=msid:${facts.stream} video`,
+    `a=msid:${facts.stream} ${kind}`,
     ...transport(facts),
-    ...(offer.reducedSizeRtcp ? ["a=rtcp-rsize"] : []),
-    ...(offer.receiverReferenceTime ? ["a=rtcp-xr:rcvr-rtt=all"] : []),
-    ...codec(offer),
-    ...(facts.playoutDelay && offer.playoutDelayId > 0
-      ? [`a=extmap:${offer.playoutDelayId} ${PLAYOUT_DELAY_URI}`]
-      : []),
-    ...sources(offer, facts),
+    ...(reducedSizeRtcp ? ["a=rtcp-rsize"] : []),
+    ...(receiverReferenceTime ? ["a=rtcp-xr:rcvr-rtt=all"] : []),
+    ...codecLines(track),
+    ...extensions(track, facts),
+    ...sources(track, facts),
   ];
 }
 
-function midLine({ attributes }: MediaSection): string[] {
+function midLine({ attributes }: Pick<MediaSection, "attributes">): string[] {
   const mid = attribute(attributes, "mid");
   return mid === undefined ? [] : [`a=mid:${mid}`];
 }
@@ -133,28 +152,38 @@ function transport({ ice, fingerprint, addresses, port }: AnswerFacts): string[]
   ];
 }
 
-function codec({ payload }: WhepOffer): string[] {
-  const { payloadType, fmtp, rtxPayloadType, feedback } = payload;
-  const lines = [`a=rtpmap:${payloadType} H264/90000`];
+function codecLines({ codec, fmtp }: ChosenTrack): string[] {
+  const { payloadType, encoding, rtxPayloadType, feedback } = codec;
+  const lines = [`a=rtpmap:${payloadType} ${encoding}`];
   if (fmtp !== "") lines.push(`a=fmtp:${payloadType} ${fmtp}`);
   for (const kind of FEEDBACK) {
     if (feedback.includes(kind)) lines.push(`a=rtcp-fb:${payloadType} ${kind}`);
   }
   if (rtxPayloadType !== null) {
+    const [, clock] = encoding.split("/");
     lines.push(
-      `a=rtpmap:${rtxPayloadType} rtx/90000`,
+      `a=rtpmap:${rtxPayloadType} rtx/${clock}`,
       `a=fmtp:${rtxPayloadType} apt=${payloadType}`,
     );
   }
   return lines;
 }
 
-function sources({ payload }: WhepOffer, { ssrc, rtxSsrc, cname }: AnswerFacts): string[] {
-  if (payload.rtxPayloadType === null) return [`a=ssrc:${ssrc} cname:${cname}`];
+/** Browsers tell tracks apart by the SSRCs below: no packet needs to carry its mid. */
+function extensions({ section }: ChosenTrack, { playoutDelay }: AnswerFacts): string[] {
+  if (!playoutDelay || section.kind === "audio" || section.playoutDelay === null) return [];
+  const { id, directed } = section.playoutDelay;
+  return [`a=extmap:${id}${directed ? "/sendonly" : ""} ${PLAYOUT_DELAY_URI}`];
+}
+
+function sources({ section, codec }: ChosenTrack, facts: AnswerFacts): string[] {
+  const { ssrc, rtxSsrc } = facts[section.kind];
+  const name = `cname:${facts.cname}`;
+  if (codec.rtxPayloadType === null) return [`a=ssrc:${ssrc} ${name}`];
   return [
     `a=ssrc-group:FID ${ssrc} ${rtxSsrc}`,
-    `a=ssrc:${ssrc} cname:${cname}`,
-    `a=ssrc:${rtxSsrc} cname:${cname}`,
+    `a=ssrc:${ssrc} ${name}`,
+    `a=ssrc:${rtxSsrc} ${name}`,
   ];
 }
 

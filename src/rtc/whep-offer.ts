@@ -1,11 +1,11 @@
 /**
- * A viewer's offer (draft-ietf-wish-whep, RFC 9429): one H.264 video section to receive, ICE and
- * DTLS parameters. Whatever else it offers is refused section by section in the answer.
+ * A viewer's offer (draft-ietf-wish-whep, RFC 9429): the sections in which it can receive, with
+ * their codecs, and its ICE and DTLS parameters. What is sent is chosen in whep-choice.ts.
  *
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import { choosePayload, type H264Payload } from "./h264-offer.ts";
+import { type OfferedCodec, readCodecs } from "./codec-offer.ts";
 import {
   attribute,
   attributeValues,
@@ -20,88 +20,108 @@ export const PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/p
 /** The one-byte header form has no room for higher ids (RFC 8285 section 4.2). */
 const EXTENSION_ID_MAX = 14;
 
-export interface WhepOffer {
-  /** All sections, in order; the answer must repeat them so. */
-  readonly sections: readonly MediaSection[];
-  /** Which of them is played. */
-  readonly video: number;
-  /** Empty when the offer does not bundle. */
-  readonly mid: string;
+/** A header extension as it was offered. */
+interface OfferedExtension {
+  readonly id: number;
+  /** It was offered for one direction, so the answer names one too (RFC 8285 section 6). */
+  readonly directed: boolean;
+}
+
+/** A section in which the viewer can receive. */
+export interface ReceivingSection {
+  readonly kind: "video" | "audio";
+  /** Its place among all sections of the offer. */
+  readonly index: number;
+  /** It shares the transport of the first BUNDLE group (RFC 9143). */
   readonly bundled: boolean;
-  /** Which section carries the transport of the bundle (RFC 9143 section 7.1); else `video`. */
-  readonly tagged: number;
-  readonly payload: H264Payload;
   readonly iceUfrag: string;
   /** SHA-256 fingerprints, upper case with colons; the peer's certificate must match one. */
   readonly fingerprints: readonly string[];
-  /** Header extension id for the playout delay; 0 when it was not offered. */
-  readonly playoutDelayId: number;
+  /** What could be sent here, in the viewer's order; may be empty. */
+  readonly codecs: readonly OfferedCodec[];
+  /** `null` when the playout delay was not offered. */
+  readonly playoutDelay: OfferedExtension | null;
   readonly reducedSizeRtcp: boolean;
   /** The viewer measures round trips by extended reports (RFC 3611 section 4.4). */
   readonly receiverReferenceTime: boolean;
 }
 
+export interface WhepOffer {
+  /** All sections, in order; the answer must repeat them so. */
+  readonly sections: readonly MediaSection[];
+  /** At least one. */
+  readonly receiving: readonly ReceivingSection[];
+  /** The mids of the first BUNDLE group, the one that carries the transport first; may be empty. */
+  readonly bundle: readonly string[];
+}
+
 /**
- * Reads an offer for a stream with this `profile-level-id` (empty while unknown).
- * @throws Fault offer_invalid, codec_mismatch
+ * Reads an offer.
+ * @throws Fault offer_invalid
  */
-export function readOffer(text: string, profileLevelId: string): WhepOffer {
+export function readOffer(text: string): WhepOffer {
   const description = readDescription(text);
   if (description === null)
     throw invalid("it is not a session description; send the browser's own");
-  const { section, payload } = chooseVideo(description, profileLevelId);
-  const { attributes } = section;
-  if (attribute(attributes, "rtcp-mux") === undefined) {
-    throw invalid("RTCP needs its own port; offer a=rtcp-mux");
+  if (attribute(description.attributes, "ice-lite") !== undefined) {
+    throw invalid("its ICE is lite, as is the hub's, so nobody would start");
   }
-  const mid = midOf(section);
   const bundle = bundleOf(description);
-  const bundled = mid !== "" && bundle.includes(mid);
-  const video = description.media.indexOf(section);
-  const tagged = bundled ? description.media.findIndex((one) => midOf(one) === bundle[0]) : video;
-  return {
-    sections: description.media,
-    video,
-    mid,
-    bundled,
-    tagged: tagged < 0 ? video : tagged,
-    payload,
-    ...transportOf(description, section, description.media[tagged] ?? section),
-    playoutDelayId: playoutDelayIdOf(attributes),
-    reducedSizeRtcp: attribute(attributes, "rtcp-rsize") !== undefined,
-    receiverReferenceTime: /(^|[ ;])rcvr-rtt/.test(attribute(attributes, "rtcp-xr") ?? ""),
-  };
+  const receiving = description.media.flatMap((section, index) => {
+    const { media: kind } = section;
+    if (kind !== "video" && kind !== "audio") return [];
+    if (!receives(description, section)) return [];
+    return [readSection(description, bundle, { kind, index, section })];
+  });
+  if (receiving.length === 0) {
+    const how = "as recvonly, over UDP/TLS/RTP/SAVPF and with a=rtcp-mux";
+    throw invalid(`nothing can be received; offer video, audio or both ${how}`);
+  }
+  return { sections: description.media, receiving, bundle };
+}
+
+/** The name of a section; empty when it has none. */
+export function midOf({ attributes }: MediaSection): string {
+  return attribute(attributes, "mid") ?? "";
 }
 
 function invalid(what: string): Fault {
   return new Fault("offer_invalid", `The offer cannot be answered: ${what}.`);
 }
 
-function chooseVideo(
-  description: SessionDescription,
-  profileLevelId: string,
-): { section: MediaSection; payload: H264Payload } {
-  const videos = description.media.filter(({ media }) => media === "video");
-  if (videos.length === 0) throw invalid("it has no video section; offer video to receive");
-  const receiving = videos.filter((section) => receives(description, section));
-  if (receiving.length === 0) {
-    throw invalid("its video is not to be received; offer it as recvonly");
-  }
-  for (const section of receiving) {
-    const payload = choosePayload(section, profileLevelId);
-    if (payload !== null) return { section, payload };
-  }
-  throw new Fault(
-    "codec_mismatch",
-    "The viewer does not offer H.264 with packetization-mode=1, the only codec that is sent.",
-  );
+interface Place {
+  readonly kind: "video" | "audio";
+  readonly index: number;
+  readonly section: MediaSection;
 }
 
-/** Whether the viewer can receive in this section, over DTLS. */
+function readSection(
+  description: SessionDescription,
+  bundle: readonly string[],
+  { kind, index, section }: Place,
+): ReceivingSection {
+  const { attributes } = section;
+  const mid = midOf(section);
+  const bundled = mid !== "" && bundle.includes(mid);
+  const tagged = bundled ? description.media.find((one) => midOf(one) === bundle[0]) : undefined;
+  return {
+    kind,
+    index,
+    bundled,
+    ...transportOf(description, section, tagged ?? section),
+    codecs: readCodecs(section),
+    playoutDelay: playoutDelayOf(attributes),
+    reducedSizeRtcp: attribute(attributes, "rtcp-rsize") !== undefined,
+    receiverReferenceTime: /(^|[ ;])rcvr-rtt/.test(attribute(attributes, "rtcp-xr") ?? ""),
+  };
+}
+
+/** Whether the viewer can receive in this section, over DTLS and one port. */
 function receives(description: SessionDescription, section: MediaSection): boolean {
   if (!/\/D?TLS\/RTP\/SAVPF$/.test(section.protocol)) return false;
   const bundleOnly = attribute(section.attributes, "bundle-only") !== undefined;
   if (section.port === 0 && !bundleOnly) return false;
+  if (attribute(section.attributes, "rtcp-mux") === undefined) return false;
   return (
     !directionIs(description, section, "sendonly") && !directionIs(description, section, "inactive")
   );
@@ -119,11 +139,6 @@ function directionIs(
   return (own ?? all)?.name === flag;
 }
 
-function midOf({ attributes }: MediaSection): string {
-  return attribute(attributes, "mid") ?? "";
-}
-
-/** The mids of the first BUNDLE group, the tagged one first (RFC 9143). */
 function bundleOf(description: SessionDescription): readonly string[] {
   const group = attributeValues(description.attributes, "group").find((value) =>
     value.startsWith("BUNDLE "),
@@ -141,9 +156,6 @@ function transportOf(
   const find = (name: string) => places.map((place) => attribute(place, name)).find((v) => v);
   const iceUfrag = find("ice-ufrag");
   if (!iceUfrag) throw invalid("it has no ICE credentials (a=ice-ufrag)");
-  if (attribute(description.attributes, "ice-lite") !== undefined) {
-    throw invalid("its ICE is lite, as is the hub's, so nobody would start");
-  }
   if (find("setup") === "passive") throw invalid("it waits for DTLS; offer a=setup:actpass");
   const fingerprints = places.map(fingerprintsOf).find((list) => list.length > 0);
   if (!fingerprints) throw invalid("it has no certificate fingerprint by SHA-256");
@@ -157,11 +169,12 @@ function fingerprintsOf(attributes: readonly SdpAttribute[]): string[] {
   });
 }
 
-function playoutDelayIdOf(attributes: readonly SdpAttribute[]): number {
+function playoutDelayOf(attributes: readonly SdpAttribute[]): OfferedExtension | null {
   for (const value of attributeValues(attributes, "extmap")) {
-    const [id, uri] = value.split(/ +/);
-    const number = Number.parseInt(id ?? "", 10);
-    if (uri === PLAYOUT_DELAY_URI && number >= 1 && number <= EXTENSION_ID_MAX) return number;
+    const match = /^(\d{1,3})(\/\w+)? +(\S+)$/.exec(value);
+    if (match?.[3] !== PLAYOUT_DELAY_URI) continue;
+    const id = Number(match[1]);
+    if (id >= 1 && id <= EXTENSION_ID_MAX) return { id, directed: match[2] !== undefined };
   }
-  return 0;
+  return null;
 }

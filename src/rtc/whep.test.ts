@@ -5,6 +5,7 @@ import { CHROMIUM_OFFER } from "./fixtures/chromium.ts";
 import { playoutDelayExtension } from "./playout-delay.ts";
 import { readDescription } from "./sdp.ts";
 import { type AnswerFacts, writeAnswer } from "./whep-answer.ts";
+import { chooseTracks } from "./whep-choice.ts";
 import { readOffer } from "./whep-offer.ts";
 
 const FACTS: AnswerFacts = {
@@ -12,8 +13,8 @@ const FACTS: AnswerFacts = {
   fingerprint: "AA:BB",
   addresses: ["192.0.2.7", "2001:db8::7"],
   port: 8555,
-  ssrc: 1111,
-  rtxSsrc: 2222,
+  video: { ssrc: 1111, rtxSsrc: 2222 },
+  audio: { ssrc: 3333, rtxSsrc: 4444 },
   cname: "onepull",
   stream: "onepull",
   sessionId: "42",
@@ -28,6 +29,22 @@ const AUDIO = [
 ].join("\r\n");
 
 const chromium = CHROMIUM_OFFER;
+/** A camera that sends H.264 and nothing else. */
+const h264 = (profile: string) => ({
+  video: { codec: "h264", clockHz: 90_000, channels: 1, profile } as const,
+  audio: null,
+});
+/** What is chosen of an offer for such a camera. */
+const chosen = (text: string, profile = "") => {
+  const offer = readOffer(text);
+  const { video } = chooseTracks(offer, h264(profile));
+  if (video === null) throw new Error("no video");
+  return { offer, section: video.section, payload: video.codec };
+};
+const answered = (text: string, profile = "") => {
+  const offer = readOffer(text);
+  return writeAnswer(offer, chooseTracks(offer, h264(profile)), FACTS);
+};
 /** Chromium's offer with lines replaced. */
 const changed = (from: string | RegExp, to: string) => {
   const text = chromium.replaceAll(from, to);
@@ -42,7 +59,7 @@ const without = (line: string | RegExp) =>
 
 function faultOf(text: string): Fault {
   try {
-    readOffer(text, "42c028");
+    chosen(text, "42c028");
   } catch (error) {
     if (error instanceof Fault) return error;
     throw error;
@@ -52,19 +69,20 @@ function faultOf(text: string): Fault {
 
 describe("offer", () => {
   test("Chromium's", () => {
-    expect(readOffer(chromium, "42c028")).toMatchObject({
-      video: 0,
-      mid: "0",
-      bundled: true,
-      iceUfrag: "zXir",
-      playoutDelayId: 5,
-      reducedSizeRtcp: true,
-      receiverReferenceTime: true,
+    expect(chosen(chromium, "42c028")).toMatchObject({
+      section: {
+        index: 0,
+        bundled: true,
+        iceUfrag: "zXir",
+        playoutDelay: { id: 5, directed: false },
+        reducedSizeRtcp: true,
+        receiverReferenceTime: true,
+        fingerprints: [
+          "05:43:2B:43:E5:F6:52:C1:66:BD:20:32:8A:6B:00:72:55:E6:91:D0:EE:B2:17:4D:BA:EB:23:EC:A2:AE:A7:04",
+        ],
+      },
       payload: { payloadType: 108, rtxPayloadType: 109 },
     });
-    expect(readOffer(chromium, "").fingerprints).toEqual([
-      "05:43:2B:43:E5:F6:52:C1:66:BD:20:32:8A:6B:00:72:55:E6:91:D0:EE:B2:17:4D:BA:EB:23:EC:A2:AE:A7:04",
-    ]);
   });
 
   test.each([
@@ -76,7 +94,7 @@ describe("offer", () => {
     ["not known yet", "", 108],
     ["nonsense", "zz", 116],
   ])("payload type for %s", (_name, profileLevelId, payloadType) => {
-    expect(readOffer(chromium, profileLevelId).payload.payloadType).toBe(payloadType);
+    expect(chosen(chromium, profileLevelId).payload.payloadType).toBe(payloadType);
   });
 
   test("high is preferred for a high stream where it is offered", () => {
@@ -84,13 +102,12 @@ describe("offer", () => {
       "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f",
       "a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f",
     );
-    expect(readOffer(offer, "64002a").payload.payloadType).toBe(102);
+    expect(chosen(offer, "64002a").payload.payloadType).toBe(102);
   });
 
   test.each([
     ["nothing", ""],
     ["another text", "hello"],
-    ["no video", without(/^m=video/).replace("a=ice-ufrag", `${AUDIO}\r\na=ice-ufrag`)],
     ["to send", changed("a=recvonly", "a=sendonly")],
     ["inactive", changed("a=recvonly", "a=inactive")],
     ["a refused section", changed("m=video 41509", "m=video 0")],
@@ -108,7 +125,7 @@ describe("offer", () => {
   });
 
   test.each([
-    ["no H.264", changed("H264/90000", "H265/90000")],
+    ["no H.264", changed("H264/90000", "H266/90000")],
     ["packetization mode 0 only", changed("packetization-mode=1", "packetization-mode=0")],
   ])("no codec in common: %s", (_name, text) => {
     expect(faultOf(text).code).toBe("codec_mismatch");
@@ -120,7 +137,7 @@ describe("offer", () => {
       "s=-",
       `s=-\r\na=fingerprint:sha-512 00\r\n${fingerprint}\r\na=ice-ufrag:sess\r\na=setup:active`,
     );
-    expect(readOffer(offer, "")).toMatchObject({ iceUfrag: "sess" });
+    expect(chosen(offer).section).toMatchObject({ iceUfrag: "sess" });
   });
 
   test("transport of a bundle-only section is in the tagged one", () => {
@@ -129,11 +146,11 @@ describe("offer", () => {
       .replace("BUNDLE 0", "BUNDLE a 0")
       .replace("m=video 41509", `${AUDIO}\r\n${transport.join("\r\n")}\r\nm=video 0`)
       .replace("a=mid:0", "a=mid:0\r\na=bundle-only");
-    expect(readOffer(offer, "")).toMatchObject({ iceUfrag: "zXir", video: 1, bundled: true });
+    expect(chosen(offer).section).toMatchObject({ iceUfrag: "zXir", index: 1, bundled: true });
   });
 
   test("line feeds alone are enough", () => {
-    expect(readOffer(chromium.replaceAll("\r\n", "\n"), "").payload.payloadType).toBe(108);
+    expect(chosen(chromium.replaceAll("\r\n", "\n")).payload.payloadType).toBe(108);
   });
 
   test("cut anywhere, bent anywhere: an offer or a Fault, nothing else", () => {
@@ -147,7 +164,7 @@ describe("offer", () => {
           chromium.slice(0, from) + chromium.slice(from + (length % 60)),
         ]) {
           try {
-            writeAnswer(readOffer(text, "42c028"), FACTS);
+            answered(text, "42c028");
           } catch (error) {
             expect(error).toBeInstanceOf(Fault);
           }
@@ -162,7 +179,7 @@ describe("answer", () => {
   const lines = (text: string) => text.split("\r\n");
 
   test("for Chromium", () => {
-    expect(lines(writeAnswer(readOffer(chromium, "42c028"), FACTS))).toEqual([
+    expect(lines(answered(chromium, "42c028"))).toEqual([
       "v=0",
       "o=- 42 1 IN IP4 192.0.2.7",
       "s=-",
@@ -204,7 +221,7 @@ describe("answer", () => {
   test("other sections stay in their places, refused", () => {
     const offer = changed("m=video", `${AUDIO}\r\nm=video`).replace("BUNDLE 0", "BUNDLE 0 a");
     const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n";
-    const answer = readDescription(writeAnswer(readOffer(offer + data, ""), FACTS));
+    const answer = readDescription(answered(offer + data));
     expect(answer?.media.map(({ media, port }) => [media, port])).toEqual([
       ["audio", 0],
       ["video", 8555],
@@ -216,7 +233,7 @@ describe("answer", () => {
 
   test("a section that carries the transport of the bundle is kept, idle", () => {
     const offer = changed("m=video", `${AUDIO}\r\nm=video`).replace("BUNDLE 0", "BUNDLE a 0");
-    const answer = readDescription(writeAnswer(readOffer(offer, ""), FACTS));
+    const answer = readDescription(answered(offer));
     const [audio, video] = answer?.media ?? [];
     expect(answer?.attributes).toContainEqual({ name: "group", value: "BUNDLE a 0" });
     expect(audio).toMatchObject({ media: "audio", port: 8555, formats: ["111"] });
@@ -229,14 +246,14 @@ describe("answer", () => {
   test("one that is no media is not", () => {
     const data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d";
     const offer = changed("m=video", `${data}\r\nm=video`).replace("BUNDLE 0", "BUNDLE d 0");
-    const answer = readDescription(writeAnswer(readOffer(offer, ""), FACTS));
+    const answer = readDescription(answered(offer));
     expect(answer?.media.map(({ port }) => port)).toEqual([0, 8555]);
     expect(answer?.attributes).toContainEqual({ name: "group", value: "BUNDLE 0" });
   });
 
   test("what was not offered is not answered", () => {
     const offer = without(/^a=(rtcp-rsize|rtcp-xr|extmap|rtcp-fb|group)|rtx|apt=/);
-    const answer = writeAnswer(readOffer(offer, ""), FACTS);
+    const answer = answered(offer);
     expect(answer).not.toMatch(/rtcp-rsize|rtcp-xr|extmap|rtcp-fb|BUNDLE|rtx|FID|2222/);
     expect(answer).toContain("m=video 8555 UDP/TLS/RTP/SAVPF 108\r\n");
   });

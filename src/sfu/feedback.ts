@@ -25,8 +25,10 @@ const REPORT_BLOCK_BYTES = 24;
 const XR_RECEIVER_REFERENCE_TIME = 4;
 const XR_DLRR = 5;
 
-/** One reception report block about our stream (RFC 3550 section 6.4.1). */
+/** One reception report block (RFC 3550 section 6.4.1). */
 export interface ReceptionReport {
+  /** Which track it is about; not necessarily one of ours. */
+  readonly ssrc: number;
   /** Of the packets since the last report, in [0, 1). */
   readonly lostFraction: number;
   /** Cumulative; negative when duplicates outnumber losses. */
@@ -41,8 +43,8 @@ export interface ReceptionReport {
 /** What a compound packet may say. */
 export interface FeedbackListener {
   received(report: ReceptionReport): void;
-  /** A packet of our stream is missing there. */
-  missing(sequence: number): void;
+  /** A packet of this track is missing there. */
+  missing(ssrc: number, sequence: number): void;
   /** The decoder cannot go on without a keyframe. */
   pictureLost(): void;
   /** The viewer believes the way to it carries this much. */
@@ -52,19 +54,18 @@ export interface FeedbackListener {
   left(): void;
 }
 
-/** Reads a compound packet about the stream `ssrc`, borrowed. What is unknown is skipped. */
-export function readFeedback(b: Uint8Array, ssrc: number, listener: FeedbackListener): void {
+/** Reads a compound packet, borrowed. What is unknown is skipped. */
+export function readFeedback(b: Uint8Array, listener: FeedbackListener): void {
   eachRtcp(b, 0, b.length, (type, count, start, end) => {
     switch (type) {
       case RTCP_RR:
-        readBlocks(b, start + 8, end, count, ssrc, listener);
+        readBlocks(b, start + 8, end, count, listener);
         return;
       case RTCP_SR:
-        readBlocks(b, start + 8 + SENDER_INFO_BYTES, end, count, ssrc, listener);
+        readBlocks(b, start + 8 + SENDER_INFO_BYTES, end, count, listener);
         return;
       case RTCP_RTPFB:
-        if (count !== FMT_NACK || end - start < 12 || readU32(b, start + 8) !== ssrc) return;
-        eachNack(b, start, end, (sequence) => listener.missing(sequence));
+        if (count === FMT_NACK && end - start >= 12) readMissing(b, start, end, listener);
         return;
       case RTCP_PSFB:
         readPayloadFeedback(b, start, end, count, listener);
@@ -86,15 +87,14 @@ function readBlocks(
   start: number,
   end: number,
   count: number,
-  ssrc: number,
   listener: FeedbackListener,
 ): void {
   for (let i = 0; i < count; i++) {
     const at = start + i * REPORT_BLOCK_BYTES;
     if (at + REPORT_BLOCK_BYTES > end) return;
-    if (readU32(b, at) !== ssrc) continue;
     const lost = readU32(b, at + 4) & 0xffffff;
     listener.received({
+      ssrc: readU32(b, at),
       lostFraction: b[at + 4]! / 256,
       lost: lost >= 0x800000 ? lost - 0x1000000 : lost,
       jitterTicks: readU32(b, at + 12),
@@ -102,6 +102,11 @@ function readBlocks(
       delay: readU32(b, at + 20),
     });
   }
+}
+
+function readMissing(b: Uint8Array, start: number, end: number, listener: FeedbackListener): void {
+  const ssrc = readU32(b, start + 8);
+  eachNack(b, start, end, (sequence) => listener.missing(ssrc, sequence));
 }
 
 function readPayloadFeedback(
@@ -146,12 +151,12 @@ export function writeReferenceEcho(ssrc: number, reporter: number, middle: numbe
   return b;
 }
 
-/** The session is over (RFC 3550 section 6.6). */
-export function writeBye(ssrc: number): Uint8Array {
-  const b = new Uint8Array(8);
-  b[0] = 0x81;
+/** The tracks are over (RFC 3550 section 6.6). At most 31. */
+export function writeBye(ssrcs: readonly number[]): Uint8Array {
+  const b = new Uint8Array(4 + 4 * ssrcs.length);
+  b[0] = 0x80 | ssrcs.length;
   b[1] = RTCP_BYE;
-  writeU16(b, 2, 1);
-  writeU32(b, 4, ssrc);
+  writeU16(b, 2, ssrcs.length);
+  for (const [i, ssrc] of ssrcs.entries()) writeU32(b, 4 + 4 * i, ssrc);
   return b;
 }

@@ -2,7 +2,7 @@
 import type { Millis } from "../core/units.ts";
 import type { PacketSink } from "../stream/sinks.ts";
 import type { Track } from "../stream/track.ts";
-import type { Viewer } from "./viewer.ts";
+import type { ViewerTrack } from "./viewer-track.ts";
 
 /** Between two portions for viewers that catch up. */
 export const BURST_INTERVAL_MS = 5;
@@ -24,7 +24,7 @@ export class Room implements PacketSink {
   /** When packets last arrived. */
   arrived: Millis;
   readonly #host: RoomHost;
-  readonly #viewers = new Set<Viewer>();
+  readonly #viewers = new Set<ViewerTrack>();
   readonly #detach: () => void;
   /** Packets up to here were announced; later ones are still being written. */
   #head: number;
@@ -49,14 +49,14 @@ export class Room implements PacketSink {
     this.#host.ended(this);
   }
 
-  /** The viewer is ready: it gets the current group of pictures, then what comes. */
-  join(viewer: Viewer, now: Millis): void {
+  /** The viewer is ready: it gets the current group of pictures, if this is video, then what comes. */
+  join(viewer: ViewerTrack, now: Millis): void {
     this.#viewers.add(viewer);
     viewer.media(this.#head, now);
     if (this.#settle()) this.#host.behind();
   }
 
-  leave(viewer: Viewer): void {
+  leave(viewer: ViewerTrack): void {
     this.#viewers.delete(viewer);
   }
 

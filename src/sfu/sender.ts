@@ -1,5 +1,6 @@
 /**
- * The media of one viewer: which packets of the ring it has, their numbers, retransmissions.
+ * One track on its way to one viewer: which packets of the ring it has, their numbers,
+ * retransmissions.
  *
  * A packet's place in the ring maps to an index that never wraps in a session's lifetime; its lower
  * 16 bits are the sequence number, the rest is SRTP's rollover counter (RFC 3711 section 3.3.1).
@@ -80,7 +81,9 @@ export class Sender {
   readonly #protector: Protector;
   readonly #options: SenderOptions;
   readonly #headerBytes: number;
-  #state: State = { at: "waiting", after: -1 };
+  /** Of audio the marker bit begins a talkspurt (RFC 3551 section 4.1), and cameras never pause. */
+  readonly #markerFlag: number;
+  #state: State;
   /** The next packet of the ring. */
   #cursor = 0;
   // Packet `#baseId` has index `#baseIndex`; from `#unused` on, none was used.
@@ -93,12 +96,18 @@ export class Sender {
   #retransmissionsLeft = RETRANSMISSIONS_PER_SECOND_MAX;
   #retransmissionsSince: Millis = 0;
 
+  /** @param protector borrowed: one serves all tracks of a session, told apart by their SSRCs */
   constructor(track: Track, path: Path, protector: Protector, options: SenderOptions) {
     this.#track = track;
     this.path = path;
     this.#protector = protector;
     this.#options = options;
     this.#headerBytes = RTP_HEADER_BYTES + options.extension.length;
+    const video = track.format.kind === "video";
+    this.#markerFlag = video ? FLAG_MARKER : 0;
+    // Video begins with a picture that is there already. Sound from before stays behind in the
+    // viewer's jitter buffer: a second of it took Chromium six to catch up with.
+    this.#state = { at: "waiting", after: video ? -1 : track.ring.head - 1 };
     this.#baseIndex = options.firstSequence;
     this.#unused = options.firstSequence;
     this.#retransmissionIndex = options.retransmission?.firstSequence ?? 0;
@@ -166,11 +175,6 @@ export class Sender {
     const { retransmission } = this.#options;
     if (retransmission === null) this.#send(id);
     else this.#repeat(id, retransmission);
-  }
-
-  /** Gives the keys' native memory back; nothing may follow. */
-  free(): void {
-    this.#protector.free();
   }
 
   /** The ring went on without this viewer: what comes next must be decodable. */
@@ -263,7 +267,7 @@ export class Sender {
     const b = egress.arena.bytes;
     const { extension } = this.#options;
     b[at] = extension.length > 0 ? 0x90 : 0x80;
-    b[at + 1] = ((ring.flags(id) & FLAG_MARKER) !== 0 ? 0x80 : 0) | payloadType;
+    b[at + 1] = ((ring.flags(id) & this.#markerFlag) !== 0 ? 0x80 : 0) | payloadType;
     writeU16(b, at + 2, packet.sequence);
     writeU32(b, at + 4, ring.timestamp(id));
     writeU32(b, at + 8, ssrc);

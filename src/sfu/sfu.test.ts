@@ -191,8 +191,9 @@ describe("media", () => {
     bench.frames(1);
     traffic.frame(bench.now, bench.now);
     const viewer = await bench.join();
+    const request = { camera: "door", video: other, audio: null, latency: "default" } as const;
     const second = await LightViewer.connect(
-      (sdp) => bench.sfu.offer({ camera: "door", video: other, sdp, latency: "default" }).sdp,
+      (sdp) => bench.sfu.answer(bench.sfu.read(sdp), request).sdp,
     );
     bench.viewers.push(second);
     bench.frames(3);

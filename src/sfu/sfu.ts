@@ -9,21 +9,21 @@ import { Fault } from "../core/fault.ts";
 import type { Millis, UnixMs } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
 import type { BatchCounters } from "../native/udp.ts";
-import { type Latency, playoutDelayExtension } from "../rtc/playout-delay.ts";
+import type { Latency } from "../rtc/playout-delay.ts";
 import { looksLikeStun, readStun } from "../rtc/stun.ts";
 import { writeAnswer } from "../rtc/whep-answer.ts";
+import { type Choice, canPlay, chooseTracks } from "../rtc/whep-choice.ts";
 import { readOffer, type WhepOffer } from "../rtc/whep-offer.ts";
-import { profileLevelIdOf } from "../rtp/sps.ts";
 import type { Track } from "../stream/track.ts";
 import type { Log } from "../telemetry/log.ts";
 import { createIdentity, type DtlsIdentity } from "./dtls.ts";
 import { kindOf } from "./egress.ts";
+import { drawSources, peerOf, type SessionSources, sendableOf, senderOptions } from "./plan.ts";
 import { openProtection, type Protection } from "./protect.ts";
 import { BURST_INTERVAL_MS, Room } from "./room.ts";
-import type { SenderOptions } from "./sender.ts";
 import { type MediaSocket, openSockets, type Path, pathKey } from "./sockets.ts";
 import type { SfuStats, SfuTotals } from "./stats.ts";
-import { type EndReason, Viewer, type ViewerHost } from "./viewer.ts";
+import { type EndReason, type PromisedTrack, Viewer, type ViewerHost } from "./viewer.ts";
 
 /** At 400 packets a second and 2.5 us each, a core is full. */
 const VIEWERS_MAX = 1_000;
@@ -51,16 +51,15 @@ export interface SfuOptions {
   readonly wall?: () => UnixMs;
 }
 
-/** A viewer's wish. */
-export interface OfferRequest {
+/** What a viewer gets. */
+export interface ViewerRequest {
   /** Names the camera in statistics and in `endCamera`. */
   readonly camera: string;
-  /** H.264. */
-  readonly video: Track;
-  /** The browser's offer. */
-  readonly sdp: string;
+  /** The camera's own track or a rendition of it; `null` while there is none. */
+  readonly video: Track | null;
+  readonly audio: Track | null;
   readonly latency: Latency;
-  /** Called once when the session is over. */
+  /** Called once, when the session has ended for whatever reason: releases what was taken for it. */
   readonly ended?: () => void;
 }
 
@@ -81,7 +80,6 @@ export class Sfu implements AsyncDisposable {
   };
   readonly #host: ViewerHost;
   readonly #sessions = new Map<string, Viewer>();
-  readonly #onEnded = new Map<string, () => void>();
   readonly #byUfrag = new Map<string, Viewer>();
   readonly #byPath = new Map<string, Viewer>();
   readonly #rooms = new Map<Track, Room>();
@@ -102,6 +100,7 @@ export class Sfu implements AsyncDisposable {
       totals: this.#totals,
       log: this.#log,
       now: this.#now,
+      wall: this.#wall,
       moved: (viewer, from, to) => this.#moved(viewer, from, to),
       ended: (viewer) => this.#forget(viewer),
     };
@@ -128,45 +127,61 @@ export class Sfu implements AsyncDisposable {
   }
 
   /**
-   * Answers a viewer's offer. The session lives until its viewer leaves or is not heard of, or
-   * until someone ends it.
-   * @throws Fault offer_invalid, codec_mismatch, limit_reached
+   * Reads a viewer's offer; nothing begins.
+   * @throws Fault offer_invalid
    */
-  offer({ camera, video, sdp, latency, ended }: OfferRequest): {
-    readonly session: string;
-    readonly sdp: string;
-  } {
+  read(sdp: string): WhepOffer {
+    return readOffer(sdp);
+  }
+
+  /** Whether the viewer can play the track as it is. */
+  canPlay(offer: WhepOffer, track: Track): boolean {
+    return canPlay(offer, sendableOf(track));
+  }
+
+  /**
+   * Answers a viewer's offer. The session lives until its viewer leaves or is not heard of, until
+   * one of its tracks ends, or until someone ends it. When this throws, `ended` is not called.
+   * @throws Fault codec_mismatch, limit_reached
+   */
+  answer(
+    offer: WhepOffer,
+    request: ViewerRequest,
+  ): { readonly session: string; readonly sdp: string } {
     this.#admit();
-    const offer = readOffer(sdp, profileLevelIdOf(video.parameterSets[0]));
-    const ice = { ufrag: this.#hex(8), password: this.#hex(16) };
-    const numbers = this.#numbers(offer, latency);
+    const { video, audio, camera, latency, ended } = request;
+    const choice = chooseTracks(offer, {
+      video: video && sendableOf(video),
+      audio: audio && sendableOf(audio),
+    });
+    const sources = drawSources(this.#number32());
     const session = this.#hex(16);
-    const room = this.#room(video);
-    const viewer = new Viewer(this.#host, room, {
+    const ice = { ufrag: this.#hex(8), password: this.#hex(16) };
+    const tracks = this.#promised(choice, request, sources);
+    const viewer = new Viewer(this.#host, {
       session,
       camera,
-      offer,
       ice,
-      numbers,
+      ...peerOf(choice),
+      tracks,
       cname: CNAME,
       since: this.#wall(),
+      ended,
     });
     this.#sessions.set(session, viewer);
-    if (ended) this.#onEnded.set(session, ended);
     this.#byUfrag.set(ice.ufrag, viewer);
-    const answer = writeAnswer(offer, {
+    const sdp = writeAnswer(offer, choice, {
       ice,
       fingerprint: this.#identity.fingerprint,
       addresses: this.#sockets.map(({ address }) => address),
       port: this.port,
-      ssrc: numbers.ssrc,
-      rtxSsrc: numbers.retransmission?.ssrc ?? 0,
+      ...sources,
       cname: CNAME,
       stream: CNAME,
       sessionId: String(this.#number32()),
-      playoutDelay: numbers.extension.length > 0,
+      playoutDelay: latency !== "default",
     });
-    return { session, sdp: answer };
+    return { session, sdp };
   }
 
   /** Ends one session (WHEP DELETE). False when there is none of this name. */
@@ -222,23 +237,22 @@ export class Sfu implements AsyncDisposable {
     }
   }
 
-  #numbers(offer: WhepOffer, latency: Latency): SenderOptions {
-    const ssrc = this.#number32();
-    const { payloadType, rtxPayloadType } = offer.payload;
-    return {
-      ssrc,
-      payloadType,
-      firstSequence: this.#number32() % FIRST_SEQUENCE_MAX,
-      retransmission:
-        rtxPayloadType === null
-          ? null
-          : {
-              ssrc: (ssrc ^ 1) >>> 0,
-              payloadType: rtxPayloadType,
-              firstSequence: this.#number32() % FIRST_SEQUENCE_MAX,
-            },
-      extension: playoutDelayExtension(offer.playoutDelayId, latency),
-    };
+  /** Video first. */
+  #promised(choice: Choice, request: ViewerRequest, sources: SessionSources): PromisedTrack[] {
+    const promised: PromisedTrack[] = [];
+    for (const kind of ["video", "audio"] as const) {
+      const chosen = choice[kind];
+      const track = request[kind];
+      if (chosen === null || track === null) continue;
+      const firsts = [this.#firstSequence(), this.#firstSequence()] as const;
+      const numbers = senderOptions(chosen, sources[kind], firsts, request.latency);
+      promised.push({ room: this.#room(track), numbers });
+    }
+    return promised;
+  }
+
+  #firstSequence(): number {
+    return this.#number32() % FIRST_SEQUENCE_MAX;
   }
 
   #room(track: Track): Room {
@@ -247,7 +261,7 @@ export class Sfu implements AsyncDisposable {
       const host = {
         flush: () => this.#flush(),
         behind: () => this.#startBursts(),
-        ended: (ended: Room) => this.#endAll("track ended", (viewer) => viewer.room === ended),
+        ended: (ended: Room) => this.#endAll("track ended", (viewer) => viewer.uses(ended)),
       };
       room = new Room(track, host, this.#now());
       this.#rooms.set(track, room);
@@ -275,16 +289,16 @@ export class Sfu implements AsyncDisposable {
   }
 
   #forget(viewer: Viewer): void {
-    const { path, room } = viewer;
+    const { path } = viewer;
     this.#sessions.delete(viewer.session);
-    this.#onEnded.get(viewer.session)?.();
-    this.#onEnded.delete(viewer.session);
     this.#byUfrag.delete(viewer.ufrag);
     if (path !== null && this.#byPath.get(path.key) === viewer) this.#byPath.delete(path.key);
-    const inUse = [...this.#sessions.values()].some((other) => other.room === room);
-    if (inUse) return;
-    room.close();
-    this.#rooms.delete(room.track);
+    const others = [...this.#sessions.values()];
+    for (const room of [...this.#rooms.values()]) {
+      if (!viewer.uses(room) || others.some((other) => other.uses(room))) continue;
+      room.close();
+      this.#rooms.delete(room.track);
+    }
   }
 
   #endAll(reason: EndReason, which: (viewer: Viewer) => boolean): void {

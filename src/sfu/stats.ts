@@ -1,5 +1,6 @@
 /** What the part tells of itself. Counters only grow while it lives. */
 import type { UnixMs } from "../core/units.ts";
+import type { Codec } from "../rtp/track-format.ts";
 import type { EgressKind } from "./egress.ts";
 
 /** Sums over all viewers, those that left included. */
@@ -14,18 +15,27 @@ export interface SfuTotals {
   bugs: number;
 }
 
-/** What the viewer reports of its side. */
+/** What the viewer reports of its side as a whole. */
 export interface ViewerFacts {
   readonly nacks: number;
   readonly pictureLosses: number;
   /** `null` until a report told. */
   readonly roundTripMs: number | null;
-  /** Of the packets since the last report, in [0, 1); `null` before the first. */
+  /** The viewer's own estimate (REMB); `null` when it makes none. */
+  readonly estimatedBitsPerSecond: number | null;
+}
+
+/** One track of a viewer. */
+export interface ViewerTrackStats {
+  readonly codec: Codec;
+  readonly packets: number;
+  /** Of payload. */
+  readonly bytes: number;
+  readonly retransmitted: number;
+  /** Of the packets since the viewer's last report, in [0, 1); `null` before the first. */
   readonly lostFraction: number | null;
   readonly lost: number;
   readonly jitterMs: number;
-  /** The viewer's own estimate (REMB); `null` when it makes none. */
-  readonly estimatedBitsPerSecond: number | null;
 }
 
 export interface ViewerStats extends ViewerFacts {
@@ -33,15 +43,20 @@ export interface ViewerStats extends ViewerFacts {
   readonly session: string;
   readonly camera: string;
   readonly connected: boolean;
-  /** `waiting`: for a keyframe. `burst`: catching up. */
+  /** Of the video, where there is one. `waiting`: for a keyframe. `burst`: catching up. */
   readonly state: "connecting" | "waiting" | "burst" | "live";
   readonly since: UnixMs;
-  /** From the offer to the first packet of video; `null` before it. */
+  /** From the offer to the first packet of media; `null` before it. */
   readonly firstMediaMs: number | null;
+  /** Of all tracks. */
   readonly packets: number;
   /** Of payload. */
   readonly bytes: number;
   readonly retransmitted: number;
+  /** Of the video, or of the audio where that is all; see ViewerTrackStats. */
+  readonly lostFraction: number | null;
+  /** The tracks that are sent, video first; empty until the viewer is connected. */
+  readonly tracks: readonly ViewerTrackStats[];
 }
 
 export interface SfuStats extends Readonly<SfuTotals> {

@@ -10,17 +10,17 @@ import type { TransportAddress } from "../rtc/address.ts";
 import { type IceCredentials, IceLite } from "../rtc/ice-lite.ts";
 import { type MasterKeys, rtcpSessionKeys, rtpSessionKeys } from "../rtc/srtp.ts";
 import type { StunMessage } from "../rtc/stun.ts";
-import type { WhepOffer } from "../rtc/whep-offer.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Conversation, UNHEARD } from "./conversation.ts";
 import { type DtlsIdentity, DtlsPeer } from "./dtls.ts";
 import { aesBlock, hmacSha1 } from "./primitives.ts";
-import type { Protection } from "./protect.ts";
+import type { Protection, Protector } from "./protect.ts";
 import type { Room } from "./room.ts";
 import { Sender, type SenderOptions } from "./sender.ts";
 import { type MediaPort, type Path, pathKey } from "./sockets.ts";
 import { SrtcpReceiver, SrtcpSender } from "./srtcp.ts";
 import type { SfuTotals, ViewerStats } from "./stats.ts";
+import { ViewerTrack } from "./viewer-track.ts";
 
 /** From the first check to the end of the handshake: a second or two over the worst network. */
 const HANDSHAKE_TIMEOUT_MS = 15_000;
@@ -32,19 +32,33 @@ export interface ViewerHost {
   readonly totals: SfuTotals;
   readonly log: Log;
   now(): Millis;
+  wall(): UnixMs;
   /** The viewer is reached another way; `null` before the first. */
   moved(viewer: Viewer, from: Path | null, to: Path): void;
   ended(viewer: Viewer): void;
 }
 
+/** A track that the answer promised. */
+export interface PromisedTrack {
+  readonly room: Room;
+  readonly numbers: SenderOptions;
+}
+
 export interface ViewerOptions {
   readonly session: string;
   readonly camera: string;
-  readonly offer: WhepOffer;
+  /** Our credentials. */
   readonly ice: IceCredentials;
-  readonly numbers: SenderOptions;
+  /** The viewer's. */
+  readonly remoteUfrag: string;
+  /** One of them is its certificate's; see ReceivingSection. */
+  readonly fingerprints: readonly string[];
+  /** At least one, video first. */
+  readonly tracks: readonly PromisedTrack[];
   readonly cname: string;
   readonly since: UnixMs;
+  /** Called once, when the session has ended for whatever reason. */
+  readonly ended?: (() => void) | undefined;
 }
 
 /** Why a session ended, for people. */
@@ -63,14 +77,18 @@ export type EndReason =
 type State =
   /** `handshakeDeadline` is infinite until the first check. */
   | { readonly at: "connecting"; readonly handshakeDeadline: Millis }
-  | { readonly at: "playing"; readonly sender: Sender; readonly conversation: Conversation }
+  | {
+      readonly at: "playing";
+      readonly tracks: readonly ViewerTrack[];
+      readonly protector: Protector;
+      readonly conversation: Conversation;
+    }
   | { readonly at: "ended" };
 
 export class Viewer {
   readonly session: string;
   readonly camera: string;
   readonly ufrag: string;
-  readonly room: Room;
   readonly #host: ViewerHost;
   readonly #options: ViewerOptions;
   readonly #ice: IceLite;
@@ -80,17 +98,16 @@ export class Viewer {
   #state: State = { at: "connecting", handshakeDeadline: Number.POSITIVE_INFINITY };
   #firstMediaMs: number | null = null;
 
-  constructor(host: ViewerHost, room: Room, options: ViewerOptions) {
+  constructor(host: ViewerHost, options: ViewerOptions) {
     const now = host.now();
     this.session = options.session;
     this.camera = options.camera;
     this.ufrag = options.ice.ufrag;
-    this.room = room;
     this.#host = host;
     this.#options = options;
     this.#started = now;
-    this.#ice = new IceLite(options.ice, options.offer.iceUfrag, hmacSha1, now);
-    this.#dtls = new DtlsPeer(host.identity, options.offer.fingerprints, {
+    this.#ice = new IceLite(options.ice, options.remoteUfrag, hmacSha1, now);
+    this.#dtls = new DtlsPeer(host.identity, options.fingerprints, {
       send: (datagram) => this.#reply(datagram),
       connected: (keys) => this.#guard(() => this.#play(keys)),
       failed: (reason) => this.#handshakeFailed(reason),
@@ -137,39 +154,9 @@ export class Viewer {
     if (state.at === "playing") this.#guard(() => state.conversation.receive(datagram));
   }
 
-  /** Packets up to but without `to` are there. Commits; the room flushes and settles. */
-  media(to: number, now: Millis): void {
-    const state = this.#state;
-    if (state.at !== "playing") return;
-    try {
-      state.sender.media(to);
-    } catch (error) {
-      this.#crash(error);
-      return;
-    }
-    if (this.#firstMediaMs === null && state.sender.counters.packets > 0) {
-      this.#firstMediaMs = now - this.#started;
-      state.conversation.report(now);
-    }
-  }
-
-  /** Catches up by about `bytes`. Commits; the room flushes and settles. */
-  advance(to: number, bytes: number): void {
-    const state = this.#state;
-    if (state.at !== "playing") return;
-    try {
-      state.sender.advance(to, bytes);
-    } catch (error) {
-      this.#crash(error);
-    }
-  }
-
-  /** What was committed was flushed. True while the viewer is behind, and wants to be advanced. */
-  settle(): boolean {
-    const state = this.#state;
-    if (state.at !== "playing") return false;
-    state.sender.settle();
-    return state.sender.state === "burst";
+  /** Whether this session plays, or will play, the room's track. */
+  uses(room: Room): boolean {
+    return this.#options.tracks.some((track) => track.room === room);
   }
 
   /** Time has passed: ends what is overdue, reports what is due. */
@@ -191,36 +178,39 @@ export class Viewer {
     const state = this.#state;
     if (state.at === "ended") return;
     this.#state = { at: "ended" };
-    this.room.leave(this);
-    try {
-      if (state.at === "playing") {
-        state.conversation.bye();
-        state.sender.free();
-      }
-      this.#dtls.close();
-    } catch (error) {
-      // Whoever ends a viewer may be looking after all of them.
-      this.#noteBug(error);
-    }
+    // Whoever ends a viewer may be looking after all of them: what goes wrong here is noted only.
+    this.#attempt(() => {
+      if (state.at !== "playing") return;
+      for (const track of state.tracks) track.room.leave(track);
+      state.conversation.bye();
+      state.protector.free();
+    });
+    this.#attempt(() => this.#dtls.close());
     this.#host.log.info("viewer ended", { camera: this.camera, viewer: this.ufrag, reason });
     this.#host.ended(this);
+    this.#attempt(() => this.#options.ended?.());
   }
 
   /** What is known of the session now. */
   stats(): ViewerStats {
     const state = this.#state;
-    const playing = state.at === "playing";
+    const playing = state.at === "playing" ? state : null;
+    const tracks = playing?.tracks.map(({ stats }) => stats) ?? [];
+    const sum = (key: "packets" | "bytes" | "retransmitted") =>
+      tracks.reduce((total, track) => total + track[key], 0);
     return {
       session: this.session,
       camera: this.camera,
-      connected: playing,
-      state: playing ? state.sender.state : "connecting",
+      connected: playing !== null,
+      state: playing?.tracks[0]?.sender.state ?? "connecting",
       since: this.#options.since,
       firstMediaMs: this.#firstMediaMs,
-      packets: playing ? state.sender.counters.packets : 0,
-      bytes: playing ? state.sender.counters.payloadBytes : 0,
-      retransmitted: playing ? state.sender.counters.retransmitted : 0,
-      ...(playing ? state.conversation.facts : UNHEARD),
+      packets: sum("packets"),
+      bytes: sum("bytes"),
+      retransmitted: sum("retransmitted"),
+      lostFraction: tracks[0]?.lostFraction ?? null,
+      ...(playing?.conversation.facts ?? UNHEARD),
+      tracks,
     };
   }
 
@@ -229,7 +219,7 @@ export class Viewer {
     const from = this.#path;
     if (state.at === "ended") return;
     this.#path = path;
-    if (state.at === "playing") state.sender.path = path;
+    if (state.at === "playing") for (const { sender } of state.tracks) sender.path = path;
     if (state.at === "connecting" && from === null) {
       this.#state = {
         at: "connecting",
@@ -245,31 +235,42 @@ export class Viewer {
 
   #play({ local, remote }: { readonly local: MasterKeys; readonly remote: MasterKeys }): void {
     const { protection, totals, log } = this.#host;
-    const { numbers, cname } = this.#options;
     const path = this.#path;
     if (this.#state.at !== "connecting" || path === null) return;
-    const { track } = this.room;
     const protector = protection.protector(rtpSessionKeys(local, aesBlock));
-    const sender = new Sender(track, path, protector, numbers);
+    const tracks = this.#options.tracks.map(
+      ({ room, numbers }) =>
+        new ViewerTrack(room, numbers.ssrc, new Sender(room.track, path, protector, numbers), {
+          began: (now) => this.#began(now),
+          crashed: (error) => this.#crash(error),
+        }),
+    );
     const conversation = new Conversation({
-      sender,
-      room: this.room,
-      ssrc: numbers.ssrc,
-      cname,
+      tracks,
+      cname: this.#options.cname,
       totals,
       outgoing: new SrtcpSender(rtcpSessionKeys(local, aesBlock)),
       incoming: new SrtcpReceiver(rtcpSessionKeys(remote, aesBlock)),
       now: () => this.#host.now(),
+      wall: () => this.#host.wall(),
+      path: () => this.#path ?? path,
       left: () => this.end("viewer left"),
     });
-    this.#state = { at: "playing", sender, conversation };
+    this.#state = { at: "playing", tracks, protector, conversation };
     totals.handshakes++;
     log.info("viewer connected", {
       camera: this.camera,
       viewer: this.ufrag,
       address: path.to.address,
     });
-    this.room.join(this, this.#host.now());
+    // Joining sends, and what goes wrong there ends the session.
+    for (const track of tracks) if (this.connected) track.room.join(track, this.#host.now());
+  }
+
+  /** A track has begun: the viewer is told at once which capture time its timestamps stand for. */
+  #began(now: Millis): void {
+    this.#firstMediaMs ??= now - this.#started;
+    if (this.#state.at === "playing") this.#state.conversation.report(now);
   }
 
   #handshakeFailed(reason: string): void {
@@ -289,6 +290,14 @@ export class Viewer {
   #crash(error: unknown): void {
     this.#noteBug(error);
     this.end("bug");
+  }
+
+  #attempt(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#noteBug(error);
+    }
   }
 
   #noteBug(error: unknown): void {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { type Browser, openBrowser } from "../harness/browser.ts";
+import { type Chromium, openBrowser } from "../harness/browser.ts";
 import { until } from "../harness/hub.ts";
 import { alive, family } from "../harness/processes.ts";
 
@@ -12,7 +12,7 @@ const LAUNCHER = join(import.meta.dir, "../../onepull");
 const SHOT = join(import.meta.dir, "../../.cache/dashboard.png");
 
 const folder = mkdtempSync(join(tmpdir(), "onepull-demo-"));
-let browser: Browser;
+let browser: Chromium;
 let demo: Bun.Subprocess<"ignore", "pipe", "inherit">;
 let url = "";
 

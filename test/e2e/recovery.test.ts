@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Page } from "playwright-core";
 import { freePort } from "../../src/process/ports.ts";
 import { inQuiet } from "../harness/attempts.ts";
-import { type Browser, openBrowser } from "../harness/browser.ts";
+import { type Chromium, openBrowser } from "../harness/browser.ts";
 import { openCameras, type TestCameras } from "../harness/cameras.ts";
 import { type HubProcess, pidOf, startHub, until, untilState } from "../harness/hub.ts";
 import { subscribe } from "../harness/worker.ts";
@@ -11,7 +11,7 @@ import { subscribe } from "../harness/worker.ts";
 const stack = new AsyncDisposableStack();
 let cameras: TestCameras;
 let hub: HubProcess;
-let browser: Browser;
+let browser: Chromium;
 let port = 0;
 
 beforeAll(async () => {

@@ -1,8 +1,8 @@
-/** A real Chromium, headless, and pages that watch cameras (page/watch.ts). */
+/** Pages of a browser that watch cameras (page/watch.ts), and a real Chromium, headless. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { type BrowserContext, chromium } from "playwright-core";
 import { FRAME_READER_SOURCE } from "../../src/synthetic/pattern.ts";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/google-chrome", "/usr/bin/chromium-browser"];
@@ -22,9 +22,30 @@ const FLAGS = [
 ];
 
 export interface Browser extends AsyncDisposable {
-  readonly context: BrowserContext;
   /** A page of the hub's origin that can watch cameras. */
   watcher(hub: string): Promise<Watcher>;
+}
+
+export interface Chromium extends Browser {
+  readonly context: BrowserContext;
+}
+
+/** What a watcher needs of its page, whoever drives the browser. */
+interface WatchPage {
+  /** Runs the expression in the page; resolves with its value, JSON at most. */
+  evaluate<T>(expression: string): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** What the browser counts of the sound that comes in; see RTCInboundRtpStreamStats. */
+export interface SoundCounts {
+  readonly packetsReceived: number;
+  readonly packetsLost: number;
+  readonly totalSamplesReceived: number;
+  readonly concealedSamples: number;
+  /** The integral of the squared level. */
+  readonly totalAudioEnergy: number;
+  readonly audioLevel: number;
 }
 
 /** One presented picture; `frame` is the burned-in number, where a reader was asked for. */
@@ -35,7 +56,7 @@ export interface Seen {
   readonly unixMs: number;
 }
 
-export async function openBrowser(): Promise<Browser> {
+export async function openBrowser(): Promise<Chromium> {
   const executablePath = CHROMIUM.find((path) => existsSync(path));
   if (!executablePath) throw new Error("no Chromium: apt-get install chromium");
   const profile = mkdtempSync(join(tmpdir(), "onepull-chromium-"));
@@ -45,7 +66,7 @@ export async function openBrowser(): Promise<Browser> {
     args: FLAGS,
     viewport: { width: 1300, height: 900 },
   });
-  const script = await bundle();
+  const script = await watchScript();
   return {
     context,
     watcher: async (hub) => {
@@ -61,7 +82,8 @@ export async function openBrowser(): Promise<Browser> {
   };
 }
 
-async function bundle(): Promise<string> {
+/** What a page must run before it can watch. */
+export async function watchScript(): Promise<string> {
   const entry = join(import.meta.dir, "page/watch.ts");
   const { outputs } = await Bun.build({ entrypoints: [entry], target: "browser", format: "iife" });
   return (await outputs[0]?.text()) ?? "";
@@ -69,9 +91,9 @@ async function bundle(): Promise<string> {
 
 /** A page that watches cameras. Names are the caller's; one page may watch several. */
 export class Watcher implements AsyncDisposable {
-  readonly page: Page;
+  readonly page: WatchPage;
   readonly #hub: string;
-  constructor(page: Page, hub: string) {
+  constructor(page: WatchPage, hub: string) {
     this.page = page;
     this.#hub = hub;
   }
@@ -94,6 +116,17 @@ export class Watcher implements AsyncDisposable {
   }
   counts(name: string): Promise<Record<string, number>> {
     return this.#call("counts", name);
+  }
+  unmute(name: string): Promise<void> {
+    return this.#call("unmute", name);
+  }
+  /** `null` while no sound comes in. */
+  sound(name: string): Promise<SoundCounts | null> {
+    return this.#call("sound", name);
+  }
+  /** RTCDtlsTransport.state. */
+  connection(name: string): Promise<string> {
+    return this.#call("connection", name);
   }
   /** The status of the DELETE. */
   leave(name: string): Promise<number> {

@@ -21,6 +21,11 @@ const TOOLS: readonly Tool[] = [
     packages: ["chromium"],
   },
   {
+    name: "Firefox",
+    present: () => ["/usr/bin/firefox-esr", "/usr/bin/firefox"].some(existsSync),
+    packages: ["firefox-esr"],
+  },
+  {
     name: "FFmpeg's command line",
     present: () => runs(["ffmpeg", "-version"]),
     packages: ["ffmpeg"],
@@ -31,16 +36,33 @@ const TOOLS: readonly Tool[] = [
     packages: ["python3", "python3-zmq", "python3-numpy"],
   },
   {
-    name: "GStreamer's RTSP server with an H.264 encoder",
+    name: "GStreamer's RTSP server and encoders of H.264, VP8 and Opus",
     present: () => runs([SYSTEM_PYTHON, "-c", GSTREAMER_CHECK]),
     packages: [
       "python3-gi",
       "gir1.2-gst-rtsp-server-1.0",
+      "gstreamer1.0-tools",
       "gstreamer1.0-plugins-base",
       "gstreamer1.0-plugins-good",
       "gstreamer1.0-plugins-bad",
       "gstreamer1.0-plugins-ugly",
     ],
+  },
+  {
+    name: "FFmpeg, as a player and a publisher",
+    present: () => runs(["ffmpeg", "-version"]) && runs(["ffprobe", "-version"]),
+    packages: ["ffmpeg"],
+  },
+  {
+    name: "GStreamer as a player",
+    present: () =>
+      ["rtspsrc", "rtph264depay", "avdec_h264"].every((name) => runs(["gst-inspect-1.0", name])),
+    packages: ["gstreamer1.0-tools", "gstreamer1.0-plugins-good", "gstreamer1.0-libav"],
+  },
+  {
+    name: "OpenCV for Python",
+    present: () => runs([SYSTEM_PYTHON, "-c", "import cv2"]),
+    packages: ["python3-opencv"],
   },
 ];
 
@@ -49,7 +71,8 @@ import gi
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import Gst, GstRtspServer
 Gst.init(None)
-assert all(Gst.ElementFactory.find(name) for name in ("x264enc", "h264parse", "rtph264pay"))`;
+names = ("x264enc", "h264parse", "rtph264pay", "vp8enc", "opusenc", "rtpstreampay")
+assert all(Gst.ElementFactory.find(name) for name in names)`;
 
 /** A Python that has ZeroMQ and NumPy, or `null`. */
 export function python(): string | null {

@@ -19,6 +19,7 @@ export class Tile {
   readonly #player: WhepPlayer;
   readonly #badge: HTMLElement;
   readonly #notice: HTMLElement;
+  readonly #sound: HTMLButtonElement;
   readonly #figures: Readonly<Record<Figure, HTMLElement>>;
   #waiting = "";
   /** What the hub sends: the smaller stream where there is one. */
@@ -35,6 +36,7 @@ export class Tile {
     this.#badge = part(element, ".badge", HTMLElement);
     this.#notice = part(element, ".notice", HTMLElement);
     this.#figures = {
+      codec: figure(element, "codec"),
       resolution: figure(element, "resolution"),
       fps: figure(element, "fps"),
       bitrate: figure(element, "bitrate"),
@@ -54,6 +56,8 @@ export class Tile {
     });
     const full = part(element, ".full", HTMLButtonElement);
     full.addEventListener("click", () => void toggleFullscreen(element));
+    this.#sound = part(element, ".sound", HTMLButtonElement);
+    this.#sound.addEventListener("click", () => this.#toggleSound());
   }
 
   start(): void {
@@ -73,6 +77,8 @@ export class Tile {
     this.#notice.textContent = cause?.message ?? (state === "live" ? this.#waiting : "");
     const live = state === "live" ? video : null;
     const latency = this.latency.median;
+    this.#sound.hidden = stream.audio === null;
+    this.#show("codec", codecsOf(stream));
     this.#show("resolution", video ? `${video.width} × ${video.height}` : null);
     this.#show("fps", live ? `${live.fps.toFixed(1)} fps` : null);
     this.#show("bitrate", live ? `${(live.bitrate_bps / 1e6).toFixed(1)} Mbps` : null);
@@ -80,12 +86,31 @@ export class Tile {
     this.#show("latency", live && latency !== null ? `${latency.toFixed(0)} ms` : null);
   }
 
+  #toggleSound(): void {
+    this.#player.muted = !this.#player.muted;
+    this.#sound.setAttribute("aria-pressed", String(!this.#player.muted));
+  }
+
   #show(name: Figure, text: string | null): void {
     this.#figures[name].textContent = text ?? "–";
   }
 }
 
-type Figure = "resolution" | "fps" | "bitrate" | "viewers" | "latency";
+type Figure = "codec" | "resolution" | "fps" | "bitrate" | "viewers" | "latency";
+
+/** As people write them; `null` until the camera described what it sends. */
+const CODEC_NAMES: Readonly<Record<string, string>> = {
+  h264: "H.264",
+  h265: "H.265",
+  g722: "G.722",
+  opus: "Opus",
+};
+
+function codecsOf({ video, audio }: Stream): string | null {
+  const codecs = [video, audio].flatMap((track) => (track ? [track.codec] : []));
+  const names = codecs.map((codec) => CODEC_NAMES[codec] ?? codec.toUpperCase());
+  return names.length > 0 ? names.join(" · ") : null;
+}
 
 function figure(element: HTMLElement, name: Figure): HTMLElement {
   return part(element, `[data-figure=${name}]`, HTMLElement);

@@ -1,11 +1,11 @@
 /**
- * Plays one camera in a video element over WHEP, and keeps playing: a stream that stops is joined
- * anew, with backoff, until `stop`. No dependencies.
+ * Plays one camera in a video element over WHEP, with its sound if it has any, and keeps playing: a
+ * stream that stops is joined anew, with backoff, until `stop`. No dependencies.
  *
  * @module
  */
 
-/** No bytes for this long is a stream that ended, not a pause: cameras send 5 fps and more. */
+/** No picture for this long is a stream that ended, not a pause: cameras send 5 fps and more. */
 const STALL_MS = 1_500;
 const WATCH_INTERVAL_MS = 250;
 /** The hub answers an offer within milliseconds; a new one is tried when it does not. */
@@ -36,6 +36,7 @@ export interface PlayerOptions {
 interface Session {
   readonly peer: RTCPeerConnection;
   readonly location: string | null;
+  /** What the hub sends. */
   readonly stream: MediaStream;
 }
 
@@ -58,6 +59,14 @@ export class WhepPlayer {
     this.#video = video;
     this.#url = url;
     this.#options = options;
+  }
+
+  /** True keeps the sound off. Browsers let a page turn it on after a click only. */
+  get muted(): boolean {
+    return this.#video.muted;
+  }
+  set muted(muted: boolean) {
+    this.#video.muted = muted;
   }
 
   /** Starts playing; does nothing when it does already. */
@@ -107,11 +116,12 @@ export class WhepPlayer {
     const peer = new RTCPeerConnection();
     let session: Session = { peer, location: null, stream: new MediaStream() };
     try {
-      const { receiver } = peer.addTransceiver("video", { direction: "recvonly" });
-      await peer.setLocalDescription(await peer.createOffer());
+      for (const kind of ["video", "audio"]) peer.addTransceiver(kind, { direction: "recvonly" });
+      await peer.setLocalDescription(inStereo(await peer.createOffer()));
       const { answer, location } = await this.#offer(peer.localDescription?.sdp ?? "", signal);
-      session = { peer, location, stream: new MediaStream([receiver.track]) };
+      session = { ...session, location };
       await peer.setRemoteDescription({ type: "answer", sdp: answer });
+      session = { ...session, stream: new MediaStream(sentTracks(peer)) };
       await connected(peer, signal);
       return session;
     } catch (error) {
@@ -164,6 +174,18 @@ async function refusal(response: Response): Promise<Refused> {
   return new Refused(message, Number.isFinite(seconds) ? seconds * 1000 : null);
 }
 
+/** Chromium decodes Opus to one channel unless told (RFC 7587 section 7.1). */
+function inStereo({ type, sdp = "" }: RTCSessionDescriptionInit): RTCSessionDescriptionInit {
+  if (sdp.includes("stereo=1")) return { type, sdp };
+  return { type, sdp: sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1") };
+}
+
+/** Cameras without a microphone leave the section of the sound unused. */
+function sentTracks(peer: RTCPeerConnection): MediaStreamTrack[] {
+  const sent = peer.getTransceivers().filter((one) => one.currentDirection === "recvonly");
+  return sent.map(({ receiver }) => receiver.track);
+}
+
 function connected(peer: RTCPeerConnection, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const give = (): void => reject(new Error("No connection to the hub over UDP."));
@@ -180,11 +202,11 @@ function connected(peer: RTCPeerConnection, signal: AbortSignal): Promise<void> 
   });
 }
 
-/** Resolves when no bytes have come for a while, or the player stops. */
+/** Resolves when no picture has come for a while, the hub ended the session, or the player stops. */
 async function untilStalled(peer: RTCPeerConnection, signal: AbortSignal): Promise<void> {
   let bytes = 0;
   let heard = performance.now();
-  while (!signal.aborted && performance.now() - heard < STALL_MS) {
+  while (!signal.aborted && !isEnded(peer) && performance.now() - heard < STALL_MS) {
     await sleep(WATCH_INTERVAL_MS, signal);
     const received = await bytesReceived(peer);
     if (received !== bytes) heard = performance.now();
@@ -192,12 +214,20 @@ async function untilStalled(peer: RTCPeerConnection, signal: AbortSignal): Promi
   }
 }
 
+/** A session that the hub ends closes its DTLS transport; the connection itself does not show it. */
+function isEnded(peer: RTCPeerConnection): boolean {
+  return peer.getReceivers().some(({ transport }) => transport?.state === "closed");
+}
+
+/** Of video, or of sound where that is all: sound that goes on is no sign of life of a picture. */
 async function bytesReceived(peer: RTCPeerConnection): Promise<number> {
-  let bytes = 0;
+  const bytes = { video: 0, audio: 0 };
   for (const report of (await peer.getStats()).values()) {
-    if (report.type === "inbound-rtp") bytes += report.bytesReceived;
+    if (report.type !== "inbound-rtp") continue;
+    if (report.kind === "video") bytes.video += report.bytesReceived;
+    else bytes.audio += report.bytesReceived;
   }
-  return bytes;
+  return bytes.video > 0 ? bytes.video : bytes.audio;
 }
 
 /** The hub hears of the end at once, also when the page is being left. */

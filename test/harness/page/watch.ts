@@ -38,19 +38,21 @@ const JOIN_TIMEOUT_MS = 10_000;
 const watched = new Map<string, Watched>();
 
 /**
- * Joins a camera. Resolves with the milliseconds from this call to the first presented picture.
+ * Joins a camera, with its sound if it has any. Resolves with the milliseconds from this call to the first presented picture.
  *
  * @param name under which the other functions know it
  */
 async function join(name: string, url: string): Promise<number> {
   const clicked = performance.now();
   const peer = new RTCPeerConnection();
-  const { receiver } = peer.addTransceiver("video", { direction: "recvonly" });
   const video = document.createElement("video");
+  const receivers = (["video", "audio"] as const).map(
+    (kind) => peer.addTransceiver(kind, { direction: "recvonly" }).receiver,
+  );
   video.muted = true;
   video.autoplay = true;
   video.width = WIDTH;
-  video.srcObject = new MediaStream([receiver.track]);
+  video.srcObject = new MediaStream(receivers.map(({ track }) => track));
   document.body.append(video);
   const first = Promise.withResolvers<number>();
   const timer = setTimeout(() => first.reject(new Error("no picture")), JOIN_TIMEOUT_MS);
@@ -79,9 +81,10 @@ function record(name: string, reader: ReadFrameNumber | null): void {
     const unixMs = performance.timeOrigin + at;
     if (!reader) seen.push({ rtpTimestamp, at, unixMs });
     else {
-      // A late callback tells of one picture while the element shows the next: take both from the same.
+      // A late callback tells of one picture while the element shows the next: take both from the
+      // same, where the browser has a way.
       const picture = new VideoFrame(video);
-      const shown = metadataOf(picture).rtpTimestamp ?? -1;
+      const shown = metadataOf(picture)?.rtpTimestamp ?? rtpTimestamp;
       context.drawImage(picture, 0, 0, WIDTH, HEIGHT);
       picture.close();
       const { data } = context.getImageData(0, 0, WIDTH, HEIGHT);
@@ -94,9 +97,13 @@ function record(name: string, reader: ReadFrameNumber | null): void {
   video.requestVideoFrameCallback(each);
 }
 
-/** WebCodecs, VideoFrame Metadata Registry; TypeScript's types do not have it yet. */
-function metadataOf(picture: VideoFrame): { readonly rtpTimestamp?: number } {
-  return (picture as VideoFrame & { metadata(): { readonly rtpTimestamp?: number } }).metadata();
+interface PictureMetadata {
+  readonly rtpTimestamp?: number;
+}
+
+/** WebCodecs, VideoFrame Metadata Registry; neither TypeScript's types nor Firefox have it yet. */
+function metadataOf(picture: VideoFrame & { metadata?: () => PictureMetadata }) {
+  return picture.metadata?.();
 }
 
 /** What was written down since the last call. */
@@ -104,14 +111,43 @@ function taken(name: string): Seen[] {
   return get(name).seen.splice(0);
 }
 
-/** What the browser counts of its incoming video. */
-async function counts(name: string): Promise<Record<string, number>> {
+/** What the browser counts of what comes in of this kind. */
+async function inbound(name: string, kind: "video" | "audio"): Promise<Record<string, number>> {
   for (const report of (await get(name).peer.getStats()).values()) {
-    if (report.type !== "inbound-rtp") continue;
-    const { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount } = report;
-    return { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount };
+    if (report.type === "inbound-rtp" && report.kind === kind) return report;
   }
   return {};
+}
+
+async function counts(name: string): Promise<Record<string, number | undefined>> {
+  const { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount, nackCount } =
+    await inbound(name, "video");
+  return { framesDecoded, framesDropped, freezeCount, packetsLost, pliCount, nackCount };
+}
+
+async function sound(name: string): Promise<Record<string, number | undefined> | null> {
+  const report = await inbound(name, "audio");
+  if (!report["packetsReceived"]) return null;
+  const { packetsReceived, packetsLost, totalSamplesReceived } = report;
+  const { concealedSamples, totalAudioEnergy, audioLevel } = report;
+  return {
+    packetsReceived,
+    packetsLost,
+    totalSamplesReceived,
+    concealedSamples,
+    totalAudioEnergy,
+    audioLevel,
+  };
+}
+
+/** Browsers measure no sound of an element that is muted. */
+function unmute(name: string): void {
+  get(name).video.muted = false;
+}
+
+/** How the DTLS transport does, as the browser sees it: it closes when the hub ends the session. */
+function connection(name: string): string | undefined {
+  return get(name).peer.getReceivers()[0]?.transport?.state;
 }
 
 async function leave(name: string): Promise<number> {
@@ -129,4 +165,6 @@ function get(name: string): Watched {
   return found;
 }
 
-Object.assign(window, { onepullWatch: { join, record, taken, counts, leave } });
+Object.assign(window, {
+  onepullWatch: { join, record, taken, counts, unmute, sound, connection, leave },
+});

@@ -1,0 +1,54 @@
+/** A real Firefox, headless, over WebDriver BiDi: Debian's, which has no H.264 in WebRTC. */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import puppeteer from "puppeteer-core";
+import { type Browser, Watcher, watchScript } from "./browser.ts";
+
+const FIREFOX = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
+const PREFERENCES = {
+  // Muted and unmuted, without a click.
+  "media.autoplay.default": 0,
+  // Several pages play at once; those behind the front one must not be throttled.
+  "dom.min_background_timeout_value": 4,
+  "dom.timeout.throttling_delay": -1,
+};
+
+/** Where Firefox is, `null` where it is not installed. */
+export const firefoxPath: string | null = FIREFOX.find((path) => existsSync(path)) ?? null;
+
+/**
+ * An address of this machine that Firefox connects to; `null` where there is none. It never pairs
+ * 127.0.0.1, whatever its preferences say, and packets to oneself leave by no other interface.
+ */
+export function ownAddress(): string | null {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? null;
+}
+
+export async function openFirefox(): Promise<Browser> {
+  if (firefoxPath === null) throw new Error("no Firefox: apt-get install firefox-esr");
+  const profile = mkdtempSync(join(tmpdir(), "onepull-firefox-"));
+  const browser = await puppeteer.launch({
+    browser: "firefox",
+    executablePath: firefoxPath,
+    headless: true,
+    userDataDir: profile,
+    extraPrefsFirefox: PREFERENCES,
+  });
+  const script = await watchScript();
+  return {
+    watcher: async (hub) => {
+      const page = await browser.newPage();
+      await page.goto(`${hub}/healthz`);
+      await page.evaluate(script);
+      // The page's own functions say what they give; the driver's types cannot know.
+      const evaluate = <T>(expression: string) => page.evaluate(expression) as Promise<T>;
+      return new Watcher({ evaluate, close: () => page.close() }, hub);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await browser.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
