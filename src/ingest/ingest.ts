@@ -84,6 +84,8 @@ export class Pull implements AsyncDisposable {
   readonly #refused: Backoff;
   readonly #stop = new AbortController();
   #puller: PullerName;
+  /** Why libav was tried in place of the native client. */
+  #beyond: Fault | null = null;
   #state: CameraState = { at: "idle", since: unixMs() };
   #session: PullSession | null = null;
   #running: Promise<void> | null = null;
@@ -146,8 +148,8 @@ export class Pull implements AsyncDisposable {
         this.#enter({ at: "ended", since: unixMs() });
         return;
       }
-      const fault = faultOfEnd(end);
-      if (!this.#triesOther(fault)) await this.#pause(this.#failed(fault));
+      const fault = this.#judge(faultOfEnd(end));
+      if (fault !== null) await this.#pause(this.#failed(fault));
     }
   }
 
@@ -203,31 +205,33 @@ export class Pull implements AsyncDisposable {
   }
 
   /**
-   * Whether the other puller is tried at once: libav for what the native client cannot do. When
-   * libav never went live either, the native client is asked again next time: the camera may have
-   * been given another codec.
+   * What to report of a session that failed; `null` when the other puller is tried at once: libav
+   * for what the native client cannot do. When libav never went live either, what the native client
+   * said is the better word, and it is asked again next time: the camera may have been mended.
    */
-  #triesOther(fault: Fault): boolean {
+  #judge(fault: Fault): Fault | null {
     const { puller = "auto", ffmpeg } = this.#options;
     const wentLive = this.#liveSince !== Number.POSITIVE_INFINITY;
-    if (puller !== "auto" || ffmpeg === undefined || wentLive) return false;
+    if (puller !== "auto" || ffmpeg === undefined || wentLive) return fault;
     if (this.#puller === "ffmpeg") {
       this.#puller = this.#firstPuller();
-      return false;
+      return this.#beyond ?? fault;
     }
-    if (!BEYOND_NATIVE.includes(fault.code)) return false;
-    this.#logFailure({ code: fault.code, message: fault.message }, fault);
+    this.#beyond = BEYOND_NATIVE.includes(fault.code) ? fault : null;
+    if (this.#beyond === null) return fault;
     this.#puller = "ffmpeg";
-    return true;
+    return null;
   }
 
   #live(): void {
     if (this.#state.at === "live") return;
     if (this.#liveSince === Number.POSITIVE_INFINITY) this.#liveSince = monotonicMs();
     this.#failures = 0;
+    this.#beyond = null;
     this.#refused.reset();
     this.#away.reset();
-    this.#options.log?.info("camera is live", { camera: this.#options.camera });
+    const { log, camera } = this.#options;
+    log?.info("camera is live", { camera, puller: this.#puller });
     this.#enter({ at: "live", since: unixMs() });
   }
 

@@ -310,13 +310,15 @@ describe("other pullers", () => {
       transport: null,
       run: async () => {
         asked.push("ffmpeg");
-        return { kind: "failed", fault: new Fault("track_unsupported", "no") };
+        return { kind: "failed", fault: new Fault("camera_unreachable", "something") };
       },
       close: async () => {},
     });
     const cam = camera({ sdp: "v=0\r\ns=x\r\n" });
-    const { at, pull: p } = pull(cam.source(), { ffmpeg: fails });
+    const { at, pull: p, cause } = pull(cam.source(), { ffmpeg: fails });
     await at("refused");
+    // What the native client says is what a person can do something about.
+    expect(cause()?.message).toContain("offers nothing");
     await until(() => cam.connections >= 2 && asked.length >= 2, "both again");
     expect(p.state.at).toBe("refused");
   });
