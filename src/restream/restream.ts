@@ -12,21 +12,13 @@ import type { RestreamOptions } from "./options.ts";
 import type { ReadCounters } from "./reader.ts";
 import { Site } from "./site.ts";
 
-export type {
-  Asked,
-  Credentials,
-  Lease,
-  PublishTarget,
-  RestreamLimits,
-  RestreamOptions,
-  RestreamTiming,
-} from "./options.ts";
+export type { Credentials, Lease, PublishTarget } from "./options.ts";
 
 /** How often connections are asked whether their time is up. */
 const SWEEP_INTERVAL_MS = 1_000;
 
 /** Of one path, since its first reader. */
-export interface ReadStats extends Readonly<ReadCounters> {
+interface ReadStats extends Readonly<ReadCounters> {
   readonly path: string;
   /** Sessions that are sent to now. */
   readonly readers: number;
