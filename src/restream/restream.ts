@@ -7,7 +7,7 @@
 import type { TCPSocketListener } from "bun";
 import { Fault } from "../core/fault.ts";
 import { monotonicMs } from "../native/clock.ts";
-import { Connection } from "./connection.ts";
+import { Connection, plainAddress } from "./connection.ts";
 import type { RestreamOptions } from "./options.ts";
 import type { ReadCounters } from "./reader.ts";
 import { Site } from "./site.ts";
@@ -124,7 +124,7 @@ export class Restream implements AsyncDisposable {
 
   #accept(socket: Bun.Socket<Connection | null>): void {
     socket.data = null;
-    if (!this.#site.accepts(socket.remoteAddress)) {
+    if (!this.#site.accepts(plainAddress(socket.remoteAddress))) {
       socket.terminate();
       return;
     }
