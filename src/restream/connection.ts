@@ -52,7 +52,7 @@ export class Connection {
   constructor(socket: ClientSocket, site: Site) {
     this.#socket = socket;
     this.#site = site;
-    this.address = plain(socket.remoteAddress);
+    this.address = plainAddress(socket.remoteAddress);
     this.#outbox = new Outbox((bytes) => socket.write(bytes));
     this.#engine = new ServerConnection({
       now: this.#now,
@@ -242,7 +242,7 @@ export class Connection {
 
   /** The pair of ports on the address that the client connected to. */
   async #pair(): Promise<UdpPair | null> {
-    const pair = await this.#site.pairs.on(plain(this.#socket.localAddress));
+    const pair = await this.#site.pairs.on(plainAddress(this.#socket.localAddress));
     if (this.#closed) return null;
     return pair ?? this.#refuse(461);
   }
@@ -363,6 +363,6 @@ export class Connection {
 }
 
 /** An IPv4 address as such, also when it came by a socket for both families. */
-function plain(address: string): string {
+export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }

@@ -7,26 +7,18 @@
 import type { TCPSocketListener } from "bun";
 import { Fault } from "../core/fault.ts";
 import { monotonicMs } from "../native/clock.ts";
-import { Connection } from "./connection.ts";
+import { Connection, plainAddress } from "./connection.ts";
 import type { RestreamOptions } from "./options.ts";
 import type { ReadCounters } from "./reader.ts";
 import { Site } from "./site.ts";
 
-export type {
-  Asked,
-  Credentials,
-  Lease,
-  PublishTarget,
-  RestreamLimits,
-  RestreamOptions,
-  RestreamTiming,
-} from "./options.ts";
+export type { Credentials, Lease, PublishTarget } from "./options.ts";
 
 /** How often connections are asked whether their time is up. */
 const SWEEP_INTERVAL_MS = 1_000;
 
 /** Of one path, since its first reader. */
-export interface ReadStats extends Readonly<ReadCounters> {
+interface ReadStats extends Readonly<ReadCounters> {
   readonly path: string;
   /** Sessions that are sent to now. */
   readonly readers: number;
@@ -132,7 +124,7 @@ export class Restream implements AsyncDisposable {
 
   #accept(socket: Bun.Socket<Connection | null>): void {
     socket.data = null;
-    if (!this.#site.accepts(socket.remoteAddress)) {
+    if (!this.#site.accepts(plainAddress(socket.remoteAddress))) {
       socket.terminate();
       return;
     }

@@ -123,6 +123,59 @@ function ffmpeg(transport: string, url: string, count: number): string[] {
   return ["ffmpeg", "-v", "error", ...input, "-frames:v", String(count), ...output];
 }
 
+describe("codecs: pushed, and read back with their sound", () => {
+  const cases: [name: string, codecs: string, video: string, audio: string][] = [
+    ["H.264 and AAC", "-c:v libx264 -tune zerolatency -g 25 -c:a aac", "h264", "aac"],
+    ["H.265 and Opus", "-c:v libx265 -tune zerolatency -g 25 -c:a libopus", "hevc", "opus"],
+    [
+      "MJPEG and G.711",
+      "-c:v mjpeg -huffman default -c:a pcm_alaw -ar 8000 -ac 1",
+      "mjpeg",
+      "pcm_alaw",
+    ],
+  ];
+  test.each(cases)(
+    "%s",
+    async (_name, codecs, video, audio) => {
+      states.length = 0;
+      const url = address("pushed");
+      const publisher = Bun.spawn(
+        [
+          ...["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x184:rate=25"],
+          ...["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-pix_fmt", "yuvj420p"],
+          ...[...codecs.split(" "), "-f", "rtsp", "-rtsp_transport", "tcp", url],
+        ],
+        { stdio: ["pipe", "ignore", "ignore"], timeout: PLAYER_MAX_MS, killSignal: "SIGKILL" },
+      );
+      await using _end = { [Symbol.asyncDispose]: () => ended(publisher) };
+      await until("the pushed stream is live", () => states.at(-1)?.at === "live", 15_000);
+      // Sound and picture have reported the time by then.
+      await Bun.sleep(500);
+      const shown = [
+        "-show_entries",
+        "stream=codec_name,start_time",
+        "-show_entries",
+        "packet=stream_index",
+      ];
+      const probe = ["ffprobe", "-v", "error", "-of", "json", ...shown, "-read_intervals", "%+2"];
+      const { output } = await run([...probe, url]);
+      const { streams, packets } = JSON.parse(output.toString()) as Probed;
+      expect(streams.map(({ codec_name }) => codec_name)).toEqual([video, audio]);
+      const [picture = 0, sound = 0] = streams.map(({ start_time }) => Number(start_time));
+      expect(Math.abs(picture - sound)).toBeLessThan(0.2);
+      const count = (index: number): number =>
+        packets.filter(({ stream_index }) => stream_index === index).length;
+      expect(count(0)).toBeGreaterThan(40);
+      expect(count(1)).toBeGreaterThan(40);
+      publisher.stdin.write("q");
+      publisher.stdin.end();
+      expect(await publisher.exited).toBe(0);
+      await until("the hub knows of the end", () => states.at(-1)?.at === "ended", 5_000);
+    },
+    60_000,
+  );
+});
+
 describe.each(["tcp", "udp"] as const)("players over %s", (transport) => {
   test("ffprobe and ffmpeg, with Digest", async () => {
     const url = address("lobby");
@@ -180,59 +233,6 @@ describe.each(["tcp", "udp"] as const)("players over %s", (transport) => {
     await until("the hub knows of the end", () => states.at(-1)?.at === "ended", 5_000);
     expect(states.map(({ at }) => at)).toEqual(["connecting", "live", "ended"]);
   }, 90_000);
-});
-
-describe("codecs: pushed, and read back with their sound", () => {
-  const cases: [name: string, codecs: string, video: string, audio: string][] = [
-    ["H.264 and AAC", "-c:v libx264 -tune zerolatency -g 25 -c:a aac", "h264", "aac"],
-    ["H.265 and Opus", "-c:v libx265 -tune zerolatency -g 25 -c:a libopus", "hevc", "opus"],
-    [
-      "MJPEG and G.711",
-      "-c:v mjpeg -huffman default -c:a pcm_alaw -ar 8000 -ac 1",
-      "mjpeg",
-      "pcm_alaw",
-    ],
-  ];
-  test.each(cases)(
-    "%s",
-    async (_name, codecs, video, audio) => {
-      states.length = 0;
-      const url = address("pushed");
-      const publisher = Bun.spawn(
-        [
-          ...["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc=size=320x184:rate=25"],
-          ...["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-pix_fmt", "yuvj420p"],
-          ...[...codecs.split(" "), "-f", "rtsp", "-rtsp_transport", "tcp", url],
-        ],
-        { stdio: ["pipe", "ignore", "ignore"], timeout: PLAYER_MAX_MS, killSignal: "SIGKILL" },
-      );
-      await using _end = { [Symbol.asyncDispose]: () => ended(publisher) };
-      await until("the pushed stream is live", () => states.at(-1)?.at === "live", 15_000);
-      // Sound and picture have reported the time by then.
-      await Bun.sleep(500);
-      const shown = [
-        "-show_entries",
-        "stream=codec_name,start_time",
-        "-show_entries",
-        "packet=stream_index",
-      ];
-      const probe = ["ffprobe", "-v", "error", "-of", "json", ...shown, "-read_intervals", "%+2"];
-      const { output } = await run([...probe, url]);
-      const { streams, packets } = JSON.parse(output.toString()) as Probed;
-      expect(streams.map(({ codec_name }) => codec_name)).toEqual([video, audio]);
-      const [picture = 0, sound = 0] = streams.map(({ start_time }) => Number(start_time));
-      expect(Math.abs(picture - sound)).toBeLessThan(0.2);
-      const count = (index: number): number =>
-        packets.filter(({ stream_index }) => stream_index === index).length;
-      expect(count(0)).toBeGreaterThan(40);
-      expect(count(1)).toBeGreaterThan(40);
-      publisher.stdin.write("q");
-      publisher.stdin.end();
-      expect(await publisher.exited).toBe(0);
-      await until("the hub knows of the end", () => states.at(-1)?.at === "ended", 5_000);
-    },
-    60_000,
-  );
 });
 
 test("no camera, wrong password: players are told", async () => {
