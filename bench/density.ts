@@ -15,7 +15,7 @@ import { openCameras, type TestCameras } from "../test/harness/cameras.ts";
 import { type HubProcess, pidOf, startHub, until } from "../test/harness/hub.ts";
 import { numbers, round } from "./figures.ts";
 import type { LightReport } from "./light-viewer.ts";
-import { cpuMs, residentBytes } from "./process.ts";
+import { cpuMs, residentBytes, waitedMs } from "./process.ts";
 
 const VIEWER = join(import.meta.dir, "light-viewer.ts");
 const LIVE_MAX_MS = 60_000;
@@ -102,6 +102,10 @@ async function step(all: TestCameras, { count, viewers, emptyBytes }: Step, plan
       rounds.map(({ lagMsP99 }) => lagMsP99),
       1,
     ),
+    waited_for_processor_percent: spread(
+      rounds.map(({ waitedPercent }) => waitedPercent),
+      1,
+    ),
     synthetic_cameras_percent_of_core: spread(
       rounds.map(({ camerasPercent }) => camerasPercent),
       1,
@@ -118,18 +122,22 @@ interface Round {
   readonly mediaPercent: number;
   readonly camerasPercent: number;
   readonly lagMsP99: number;
+  /** What others on the machine cost the media process: its timers are as late as it waits. */
+  readonly waitedPercent: number;
   readonly load: number;
 }
 
 async function measured(hub: HubProcess, all: TestCameras, seconds: number): Promise<Round> {
   const media = await pidOf(hub, "media");
   const [started, own, theirs] = [performance.now(), cpuMs(media), cpuMs(all.pid)];
+  const waited = waitedMs(media);
   await Bun.sleep(seconds * 1_000);
   const elapsedMs = performance.now() - started;
   return {
     mediaPercent: ((cpuMs(media) - own) / elapsedMs) * 100,
     camerasPercent: ((cpuMs(all.pid) - theirs) / elapsedMs) * 100,
     lagMsP99: (await metric(hub, 'onepull_event_loop_lag_p99_seconds{process="media"}')) * 1_000,
+    waitedPercent: ((waitedMs(media) - waited) / elapsedMs) * 100,
     load: loadavg()[0] ?? Number.NaN,
   };
 }

@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   latency: async () => (await import("./latency.ts")).latency,
   reconnect: async () => (await import("./reconnect.ts")).reconnect,
   density: async () => (await import("./density.ts")).density,
+  restream: async () => (await import("./restream.ts")).restream,
   fanout: async () => (await import("./fanout.ts")).fanout,
   puller: async () => (await import("./puller.ts")).puller,
   transcode: async () => (await import("./transcode.ts")).transcode,
@@ -28,7 +29,9 @@ const HELP = `./onepull bench NAME [--json FILE] [options of the bench]
   density   CPU and memory of the media process per camera, without viewers and with one each
             [--cameras 1,10,50,100,200] [--watched 10,50] [--gop 2] [--seconds 10] [--rounds 3]
   transcode H.265 1080p25 to what browsers take: ms and CPU per picture, latency, memory
-            [--seconds 10] [--software]`;
+            [--seconds 10] [--software]
+  restream  CPU per packet that RTSP readers are sent, over TCP and UDP
+            [--readers 1,10,50] [--seconds 10] [--rounds 2]`;
 
 export async function bench([name = "", ...argv]: string[]): Promise<number> {
   const load = BENCHES[name];

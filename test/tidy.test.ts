@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["process"],
   ["picture"],
   // Parts: they never import each other.
-  ["ingest", "sfu", "decode", "transcode", "framebus", "synthetic", "cameras"],
+  ["ingest", "sfu", "restream", "decode", "transcode", "framebus", "synthetic", "cameras"],
   ["api"],
   ["children"],
   ["hub"],

@@ -12,10 +12,22 @@ export interface Target {
   readonly tls: TlsSettings | null;
 }
 
+/** What of a socket its owner needs. */
+export interface Connection {
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  /** Returns how many of the bytes were taken; the rest is lost. */
+  write(bytes: Uint8Array): number;
+  /** Ends it when what was written has gone out. */
+  end(): void;
+  /** Ends it at once. */
+  terminate(): void;
+}
+
 /** What the owner of a connection is told. */
 export interface ConnectionHandlers {
-  /** Called before anything else; the socket belongs to the owner. */
-  opened(socket: Socket<undefined>): void;
+  /** Called before anything else; the connection belongs to the owner. */
+  opened(connection: Connection): void;
   /** Borrowed until it returns. */
   data(bytes: Uint8Array): void;
   /** The connection is over, whoever ended it. */

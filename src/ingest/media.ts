@@ -64,9 +64,9 @@ export class SessionMedia {
     for (const intake of this.#intakes) this.#route(intake);
   }
 
-  /** The camera said that it sends. */
-  played(now: Millis): void {
-    this.#watch.played(now);
+  /** The camera said that it sends; its first packet is waited for this long. */
+  played(now: Millis, firstPacketMs: number): void {
+    this.#watch.played(now, firstPacketMs);
     this.#reportAt = now + this.#timing.reportMs;
   }
 

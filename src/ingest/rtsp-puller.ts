@@ -15,8 +15,8 @@ import type { TlsSettings } from "./tls.ts";
 
 /** RFC 2326 names no bound; a camera that points back at itself must not be followed for ever. */
 const REDIRECTS_MAX = 3;
-/** Once to the other transport, and back; and once without audio. */
-const FALLBACKS_MAX = 3;
+/** Once without audio, once away from UDP that brings nothing. */
+const FALLBACKS_MAX = 2;
 
 /** What can be chosen about RTSP cameras. */
 export interface RtspSettings {
@@ -31,7 +31,7 @@ const DEFAULTS: RtspSettings = { transport: "auto", tls: { verify: true, fingerp
 
 /** True for the addresses that this puller can pull. */
 export function isRtsp(source: Secret): boolean {
-  return /^\s*rtsps?:/i.test(source.reveal());
+  return /^\s*rtsp(s|\+https?)?:/i.test(source.reveal());
 }
 
 /** Serves one camera for as long as it is pulled. */
@@ -103,26 +103,23 @@ class RtspSession implements PullSession {
   }
 
   async #withFallback(address: RtspAddress): Promise<ConnectionEnd> {
-    const before = this.#way.lower;
     for (let fallbacks = 0; ; fallbacks++) {
       const connection = this.#open(address);
       const end = await connection.run(this.#dialer);
       this.#connection = null;
       this.packets += connection.packets;
-      if (this.#closed || !this.#learns(connection, end)) return end;
-      if (fallbacks === FALLBACKS_MAX) {
-        // Neither way works: the first is as good as the other.
-        this.#way.lower = before;
-        return end;
-      }
+      if (connection.packets > 0 && !address.tunnel) this.#way.lower = connection.lower;
+      if (this.#closed || fallbacks === FALLBACKS_MAX || !this.#learns(connection, end)) return end;
       this.#context.counters.fallbacks++;
     }
   }
 
   #open(address: RtspAddress): Session {
     const { transport, tls } = this.#settings;
-    const { lower, audio } = this.#way;
-    const mayFallBack = transport === "auto";
+    const { audio } = this.#way;
+    // Nothing but the tunnel goes through what a tunnel is for.
+    const lower = address.tunnel ? "tcp" : this.#way.lower;
+    const mayFallBack = transport === "auto" && !address.tunnel;
     const options = { ...this.#context, address, tls, transport: lower, mayFallBack, audio };
     this.#connection = new Session(options);
     return this.#connection;
@@ -135,9 +132,8 @@ class RtspSession implements PullSession {
       this.#way.audio = false;
       return true;
     }
-    const other = this.#settings.transport === "auto" ? connection.wants : null;
-    if (other !== null) this.#way.lower = other;
-    return other !== null;
+    if (connection.wantsTcp) this.#way.lower = "tcp";
+    return connection.wantsTcp;
   }
 }
 

@@ -5,7 +5,6 @@
  * @module
  */
 import { isIP } from "node:net";
-import type { Socket } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
@@ -15,11 +14,12 @@ import type { ClientEvent } from "../rtsp/client-event.ts";
 import type { AgreedTrack } from "../rtsp/client-track.ts";
 import { INTERLEAVED_HEADER_BYTES, writeInterleavedHeader } from "../rtsp/interleaved.ts";
 import type { Lower } from "../rtsp/transport.ts";
-import type { Dialer } from "./dialer.ts";
+import type { Connection, Dialer } from "./dialer.ts";
 import { SessionMedia } from "./media.ts";
 import { hash, token } from "./primitives.ts";
 import type { SessionContext } from "./puller.ts";
 import type { TlsSettings } from "./tls.ts";
+import { dialTunnel } from "./tunnel.ts";
 import { UdpTrack } from "./udp-track.ts";
 
 /** Why a connection is over. */
@@ -33,7 +33,7 @@ export interface SessionOptions extends Omit<SessionContext, "camera" | "source"
   readonly address: RtspAddress;
   readonly tls: TlsSettings;
   readonly transport: Lower;
-  /** The other transport may be tried after this session: UDP is given less time to begin. */
+  /** The other transport may be tried, here and after: UDP is given less time to begin. */
   readonly mayFallBack: boolean;
   /** False to leave the audio alone. */
   readonly audio: boolean;
@@ -48,10 +48,10 @@ export class Session {
   readonly #aborter = new AbortController();
   #ended = false;
   #closing = false;
+  #lower: Lower;
   #playing = false;
-  #refused = false;
   #client: RtspClient | null = null;
-  #socket: Socket<undefined> | null = null;
+  #socket: Connection | null = null;
   /** By track. */
   readonly #udp = new Map<number, UdpTrack>();
   #timer: Timer | null = null;
@@ -63,15 +63,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#ssrc = Math.floor(options.random() * 2 ** 32);
-    const { address, transport, mayFallBack, timing } = options;
-    const hurried = transport === "udp" && mayFallBack;
-    const firstPacketMs = hurried ? timing.firstDatagramMs : timing.firstPacketMs;
-    this.#media = new SessionMedia({
-      ...options,
-      timing: { ...timing, firstPacketMs },
-      label: address.label,
-      ssrc: this.#ssrc,
-    });
+    this.#lower = options.transport;
+    this.#media = new SessionMedia({ ...options, label: options.address.label, ssrc: this.#ssrc });
   }
 
   /** Packets that were handed to the stream. */
@@ -81,14 +74,13 @@ export class Session {
 
   /** What carries the packets. */
   get lower(): Lower {
-    return this.#options.transport;
+    return this.#lower;
   }
 
-  /** The other transport, when this one was refused, or brought nothing over UDP. */
-  get wants(): Lower | null {
-    const { transport } = this.#options;
-    if (this.#refused) return transport === "tcp" ? "udp" : "tcp";
-    return transport === "udp" && this.#playing && this.packets === 0 ? "tcp" : null;
+  /** True when UDP was agreed on and brought nothing, and TCP may be tried instead. */
+  get wantsTcp(): boolean {
+    const silent = this.#lower === "udp" && this.#playing && this.packets === 0;
+    return silent && this.#options.mayFallBack;
   }
 
   /** Some cameras hang up, or say nothing more, where a second track is asked for. */
@@ -101,13 +93,14 @@ export class Session {
     const { address, tls, timing, counters } = this.#options;
     counters.attempts++;
     const handlers = {
-      opened: (socket: Socket<undefined>) => this.#guard(() => this.#opened(socket)),
+      opened: (socket: Connection) => this.#guard(() => this.#opened(socket)),
       data: (bytes: Uint8Array) => this.#guard(() => this.#read(bytes)),
       closed: (error: Error | undefined) => this.#lost(error),
     };
     const target = { ...address, tls: address.secure ? tls : null };
+    const dial = address.tunnel ? dialTunnel(dialer) : dialer.dial.bind(dialer);
     try {
-      await dialer.dial(target, handlers, timing.connectMs, this.#aborter.signal);
+      await dial(target, handlers, timing.connectMs, this.#aborter.signal);
     } catch (error) {
       this.#finish({ kind: "failed", fault: faultOf(error) });
     }
@@ -125,18 +118,19 @@ export class Session {
     await this.#end.promise;
   }
 
-  #opened(socket: Socket<undefined>): void {
+  #opened(socket: Connection): void {
     if (this.#ended) {
       socket.terminate();
       return;
     }
-    const { address, transport, audio, timing } = this.#options;
+    const { address, transport, mayFallBack, audio, timing } = this.#options;
     this.#socket = socket;
     this.#now = monotonicMs();
     this.#client = new RtspClient({
       now: this.#now,
       address,
       transport,
+      mayFallBack,
       audio,
       hash,
       cnonce: token,
@@ -182,10 +176,6 @@ export class Session {
       case "playing":
         this.#played();
         return;
-      case "transport_refused":
-        this.#refused = true;
-        this.#finish({ kind: "failed", fault: event.fault });
-        return;
       case "redirected":
       case "failed":
       case "closed":
@@ -219,6 +209,8 @@ export class Session {
 
   #tracks(tracks: readonly AgreedTrack[]): void {
     this.#media.begin(tracks);
+    this.#lower = tracks[0]?.transport.lower ?? this.#lower;
+    if (this.#lower !== this.#options.transport) this.#options.counters.fallbacks++;
     for (const { index, transport } of tracks) {
       if (transport.lower === "tcp") continue;
       const { source, serverPort } = transport;
@@ -230,7 +222,9 @@ export class Session {
 
   #played(): void {
     this.#playing = true;
-    this.#media.played(this.#now);
+    const { timing, mayFallBack } = this.#options;
+    const hurried = this.#lower === "udp" && mayFallBack;
+    this.#media.played(this.#now, hurried ? timing.firstDatagramMs : timing.firstPacketMs);
     this.#options.onPlaying();
   }
 

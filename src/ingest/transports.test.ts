@@ -75,7 +75,8 @@ describe("the other transport", () => {
     for (const client of cam.clients) client.socket.terminate();
     await until(() => p.counters.reconnects === 1 && p.state.at === "live", "live again");
     expect(p.counters.fallbacks).toBe(1);
-    expect(cam.connections).toBe(3);
+    // On the same connection: some cameras are busy with the one before for a while.
+    expect(cam.connections).toBe(2);
   });
 
   test("is not tried where the configuration names one", async () => {
@@ -86,15 +87,16 @@ describe("the other transport", () => {
     expect(p.counters.fallbacks).toBe(0);
   });
 
-  test("neither: refused, after a bounded number of attempts", async () => {
+  test("neither: refused", async () => {
     const cam = camera({
       script: (request) => (request.method === "SETUP" ? reply(request, 461) : undefined),
     });
     const timing = { ...FAST, refused: { firstMs: 60_000, maxMs: 60_000 } };
     const { at, cause } = pull(cam.source(), { timing });
     await at("refused");
-    expect(cause()?.code).toBe("track_unsupported");
-    expect(cam.connections).toBe(4);
+    expect(cause()).toMatchObject({ code: "track_unsupported" });
+    expect(cause()?.message).toContain("sends neither over TCP nor over UDP");
+    expect(cam.methods).toEqual(["OPTIONS", "DESCRIBE", "SETUP", "SETUP"]);
   });
 
   test("UDP that brings nothing: back to TCP", async () => {

@@ -6,7 +6,7 @@ import type { PullTiming } from "./timing.ts";
 type State =
   /** PLAY was not answered yet. */
   | { readonly at: "idle" }
-  | { readonly at: "silent"; readonly deadline: Millis }
+  | { readonly at: "silent"; readonly deadline: Millis; readonly firstPacketMs: number }
   /** Packets come, but no picture that decodes alone. */
   | { readonly at: "headless"; readonly deadline: Millis }
   | { readonly at: "live" }
@@ -39,10 +39,10 @@ export class MediaWatch {
     return this.#state.at === "live";
   }
 
-  /** The camera agreed to send. */
-  played(now: Millis): void {
+  /** The camera agreed to send; its first packet is waited for this long. */
+  played(now: Millis, firstPacketMs = this.#timing.firstPacketMs): void {
     if (this.#state.at !== "idle") return;
-    this.#state = { at: "silent", deadline: now + this.#timing.firstPacketMs };
+    this.#state = { at: "silent", deadline: now + firstPacketMs, firstPacketMs };
   }
 
   /** Audio arrived: a sign of life, but nothing to see. */
@@ -90,10 +90,10 @@ export class MediaWatch {
   check(now: Millis): Finding | null {
     if (now < this.deadline) return null;
     const state = this.#state;
-    const { firstPacketMs, stallMs, stalledMs, keyframeMs } = this.#timing;
+    const { stallMs, stalledMs, keyframeMs } = this.#timing;
     switch (state.at) {
       case "silent":
-        return { fault: this.#fault("has sent no video", firstPacketMs) };
+        return { fault: this.#fault("has sent no video", state.firstPacketMs) };
       case "headless": {
         if (now >= this.#lastPacket + stallMs) return { fault: this.#silence(now) };
         const what = "sends video but no keyframe; shorten its keyframe interval";

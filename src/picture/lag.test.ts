@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { LagControl, type Pace } from "./lag.ts";
+import { LagControl, type LagPace, type Pace } from "./lag.ts";
 
 const FRAME_MS = 40;
 
@@ -10,8 +10,9 @@ function run(options: {
   gop: number;
   costMs: (i: number) => number;
   dropCostMs?: number;
+  pace?: LagPace;
 }): { paces: Pace[]; behindMs: number[] } {
-  const lag = new LagControl();
+  const lag = new LagControl(options.pace);
   const paces: Pace[] = [];
   const behindMs: number[] = [];
   let now = 0;
@@ -30,6 +31,15 @@ describe("lag", () => {
   test("a machine that keeps up converts everything", () => {
     const { paces } = run({ units: 500, gop: 50, costMs: () => 35 });
     expect(new Set(paces)).toEqual(new Set(["convert"]));
+  });
+
+  test("late for good, against the freeze: some are converted all the same", () => {
+    const pace = { skipMs: 100, freezeMs: 400 };
+    // 0.3 s behind, and no faster than the camera from then on.
+    const { paces } = run({ units: 200, gop: 50, costMs: (i) => (i === 0 ? 300 : 40), pace });
+    const converted = paces.map((one, i) => (one === "convert" ? i : -1)).filter((i) => i > 0);
+    const steps = converted.slice(1).map((i, at) => i - (converted[at] ?? 0));
+    expect(new Set(steps)).toEqual(new Set([11]));
   });
 
   test("a pause of 0.6 s: conversions are left out until caught up, nothing is dropped", () => {

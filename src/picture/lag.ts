@@ -28,13 +28,27 @@ type State =
   /** Waiting for a keyframe. */
   | { readonly at: "dropping" };
 
-export class LagControl {
-  readonly #skipMs: Millis;
-  #state: State = { at: "current" };
+/** What is given up first. */
+export interface LagPace {
+  /** Beyond this, conversions are left out until decoding has caught up. */
+  readonly skipMs: Millis;
+  /** But one is made after so long without any, however late. */
+  readonly freezeMs: Millis;
+}
 
-  /** @param skipMs beyond this, conversions are left out until decoding has caught up */
-  constructor(skipMs: Millis = SKIP_CONVERSION_MS) {
-    this.#skipMs = skipMs;
+/** The pace of workers, who would rather have nothing than the past. */
+const FRESH_ONLY: LagPace = {
+  skipMs: SKIP_CONVERSION_MS,
+  freezeMs: Number.POSITIVE_INFINITY,
+};
+
+export class LagControl {
+  readonly #pace: LagPace;
+  #state: State = { at: "current" };
+  #convertedAt: Millis = Number.NEGATIVE_INFINITY;
+
+  constructor(pace: LagPace = FRESH_ONLY) {
+    this.#pace = pace;
   }
 
   /** True while work is left out. */
@@ -51,7 +65,7 @@ export class LagControl {
     const behindMs = now - unit.completed;
     switch (this.#state.at) {
       case "catching up":
-        if (behindMs > this.#skipMs && now <= this.#state.since + CATCH_UP_MS) return "decode";
+        if (behindMs > this.#pace.skipMs && now <= this.#state.since + CATCH_UP_MS) return "decode";
         break;
       case "dropping":
         if (!unit.keyframe) return "drop";
@@ -62,16 +76,19 @@ export class LagControl {
       default:
         this.#state satisfies never;
     }
-    return this.#judge(behindMs);
+    return this.#judge(behindMs, now);
   }
 
-  #judge(behindMs: Millis): Pace {
+  #judge(behindMs: Millis, now: Millis): Pace {
     if (behindMs > DROP_MS) {
       this.#state = { at: "dropping" };
       return "drop";
     }
-    const late = behindMs > this.#skipMs;
+    const { skipMs, freezeMs } = this.#pace;
+    const late = behindMs > skipMs;
     this.#state = { at: late ? "late" : "current" };
-    return late ? "decode" : "convert";
+    if (late && now - this.#convertedAt <= freezeMs) return "decode";
+    this.#convertedAt = now;
+    return "convert";
   }
 }

@@ -10,7 +10,7 @@ import type { HardwareDevice, Picture, PictureDecoder } from "../native/av-decod
 import { isLeading, isWithoutPicture } from "../rtp/pictures.ts";
 import type { VideoCodec } from "../rtp/track-format.ts";
 import type { Unit } from "../stream/sinks.ts";
-import { LagControl } from "./lag.ts";
+import { LagControl, type LagPace } from "./lag.ts";
 import { Meter } from "./meter.ts";
 import { Taint, type TaintCause } from "./taint.ts";
 
@@ -61,8 +61,8 @@ export interface TrackDecoderOptions {
   readonly device: HardwareDevice | null;
   readonly openDecoder: (codec: VideoCodec, device: HardwareDevice | null) => PictureDecoder;
   readonly picture: TakePicture;
-  /** Pictures that are later than this are decoded and not handed on; see lag.ts. */
-  readonly skipMs?: Millis;
+  /** Which pictures are decoded and not handed on; as frame bus workers want it unless given. */
+  readonly pace?: LagPace;
   /** Hears of what a person should know. */
   readonly fault: (fault: Fault) => void;
   readonly now: () => Millis;
@@ -115,7 +115,7 @@ export class TrackDecoder implements Disposable {
   /** @throws Fault `native_unavailable`, `decode_failed` */
   constructor(options: TrackDecoderOptions) {
     this.#options = options;
-    this.#lag = new LagControl(options.skipMs);
+    this.#lag = new LagControl(options.pace);
     this.#device = options.device;
     this.#decoder = this.#open();
   }

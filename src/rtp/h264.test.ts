@@ -446,6 +446,15 @@ describe("start codes inside payloads", () => {
     expect(rig.track.parameterSets.length).toBe(2);
   });
 
+  test("quirk: information messages that hold what looks like a start code", () => {
+    const rig = fresh();
+    const message = [0x06, 0x05, 0x04, 0, 0, 1, 0x65, 0x80];
+    rig.send({ bytes: message, sequence: 1 });
+    rig.send({ bytes: P_SLICE, sequence: 2, marker: true });
+    expect(rig.stored().map(({ bytes }) => bytes)).toEqual([message, P_SLICE]);
+    expect(rig.units().map(({ keyframe, damaged }) => keyframe || damaged)).toEqual([false]);
+  });
+
   test("a byte stream in fragments may be a keyframe long, and no longer", () => {
     const rig = fresh();
     const part = body([0x7c, 0x07], 60_000);

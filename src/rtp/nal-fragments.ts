@@ -1,4 +1,5 @@
 /** Cuts NAL units into fragmentation units (RFC 6184 section 5.8, RFC 7798 section 4.4.3). */
+import type { PacketRing } from "../core/packet-ring.ts";
 import { PAYLOAD_BYTES_MAX } from "./header.ts";
 import type { NalSyntax } from "./nal-syntax.ts";
 import type { UnitWriter } from "./unit-writer.ts";
@@ -9,6 +10,7 @@ const FU_END = 0x40;
 /** One NAL unit at a time: `open`, `append` as its bytes arrive, the last of them with `last`. */
 export class NalFragments {
   readonly #out: UnitWriter;
+  readonly #ring: PacketRing;
   readonly #headerBytes: number;
   readonly #typeShift: number;
   readonly #typeMask: number;
@@ -20,6 +22,7 @@ export class NalFragments {
 
   constructor(out: UnitWriter, syntax: NalSyntax) {
     this.#out = out;
+    this.#ring = out.ring;
     this.#headerBytes = syntax.headerBytes;
     this.#typeShift = syntax.typeShift;
     this.#typeMask = syntax.typeMask;
@@ -28,7 +31,7 @@ export class NalFragments {
 
   /** A NAL unit begins; `first` and `second` are its header (of H.264 `second` means nothing). */
   open(first: number, second: number): void {
-    const { ring } = this.#out;
+    const ring = this.#ring;
     this.#out.partial = true;
     this.#first = true;
     this.#at = ring.reserve(PAYLOAD_BYTES_MAX);
@@ -42,7 +45,7 @@ export class NalFragments {
 
   /** Adds [start, end) of `b`; every packet that becomes full is committed at once. */
   append(b: Uint8Array, start: number, end: number, last: boolean, marker: boolean): void {
-    const { ring } = this.#out;
+    const ring = this.#ring;
     let at = start;
     for (;;) {
       const take = Math.min(end - at, PAYLOAD_BYTES_MAX - this.#length);
@@ -57,7 +60,7 @@ export class NalFragments {
   }
 
   #next(): void {
-    const { ring } = this.#out;
+    const ring = this.#ring;
     const n = this.#headerBytes;
     const first = ring.bytes[this.#at]!;
     const second = ring.bytes[this.#at + 1]!;
@@ -72,7 +75,7 @@ export class NalFragments {
   }
 
   #close(marker: boolean): void {
-    const { bytes } = this.#out.ring;
+    const { bytes } = this.#ring;
     const at = this.#at;
     const n = this.#headerBytes;
     this.#out.partial = false;

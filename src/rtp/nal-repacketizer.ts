@@ -120,8 +120,18 @@ export class NalRepacketizer extends RingRepacketizer {
     if (type === this.#fragmentType) return this.#fragment(b, start, end, marker);
     if (this.out.partial) return this.#lost();
     if (type === this.#syntax.aggregateType) return this.#aggregate(b, start, end, marker);
-    const plain = this.#isSlice(type) && !this.#byteStream && !startsWithCode(b, start, end);
-    if (!plain) return this.#whole(b, start, end, marker);
+    return this.#single(b, start, end, marker);
+  }
+
+  /** A NAL unit; or several, in some cameras' payloads, with start codes between them. */
+  #single(b: Uint8Array, start: number, end: number, marker: boolean): Verdict {
+    const type = this.#typeOf(b[start]!);
+    // Such payloads begin with a start code, a delimiter or a parameter set. Information messages
+    // may hold anything: not all cameras escape what looks like a start code there.
+    const plain = this.#isSlice(type) || type === this.#syntax.informationType;
+    if (!plain || this.#byteStream || startsWithCode(b, start, end)) {
+      return this.#whole(b, start, end, marker);
+    }
     return this.#nal(b, start, end, marker) ? Verdict.Taken : Verdict.Lost;
   }
 
@@ -147,7 +157,7 @@ export class NalRepacketizer extends RingRepacketizer {
     return this.#nal(b, waiting, waitingEnd, marker) ? Verdict.Taken : Verdict.Lost;
   }
 
-  /** A payload that may hold start codes, which RFC 6184 does not know: some encoders leave them. */
+  /** A payload that may hold start codes, which RFC 6184 does not know. */
   #whole(b: Uint8Array, start: number, end: number, marker: boolean): Verdict {
     const first = startsWithCode(b, start, end) ? nextNal(b, start, end) : start;
     if (first !== start || nextNal(b, first, end) >= 0) this.#byteStream = true;
@@ -235,7 +245,7 @@ export class NalRepacketizer extends RingRepacketizer {
     if (!this.#gathered.add(b, start, end)) return this.out.malformed();
     if (!last) return Verdict.Taken;
     this.out.partial = false;
-    return this.#whole(this.#gathered.bytes, 0, this.#gathered.length, marker);
+    return this.#single(this.#gathered.bytes, 0, this.#gathered.length, marker);
   }
 
   /** Looks at a NAL unit that is no slice. */

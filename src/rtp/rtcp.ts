@@ -85,6 +85,15 @@ export function writeSenderReport(report: SenderReport, cname: string): Uint8Arr
   return b;
 }
 
+/** Writes the end of a stream (RFC 3550 section 6.6), behind the report that a compound begins with. */
+export function writeGoodbye(ssrc: number): Uint8Array {
+  const b = new Uint8Array(16);
+  b.set([0x80, RTCP_RR, 0, 1, 0, 0, 0, 0, 0x81, RTCP_BYE, 0, 1]);
+  writeU32(b, 4, ssrc);
+  writeU32(b, 12, ssrc);
+  return b;
+}
+
 /** What the hub tells a camera about its stream; servers take it as a sign of life. */
 export interface ReceiverReport {
   readonly ssrc: number;

@@ -22,6 +22,8 @@ describe("addresses", () => {
       { port: 8554, requestUri: "rtsp://cam:8554/a?b=c/d&e" },
     ],
     ["TLS", "RTSPS://u:p@cam/a", { port: 322, secure: true, requestUri: "rtsps://cam/a" }],
+    ["HTTP", "rtsp+http://u:p@cam/a", { port: 80, tunnel: true, requestUri: "rtsp://cam/a" }],
+    ["HTTPS", "rtsp+https://cam:8443/a", { port: 8443, tunnel: true, secure: true }],
     ["TLS, other port", "rtsps://cam:8322/a", { port: 8322, secure: true }],
     ["no path", "rtsp://cam", { host: "cam", requestUri: "rtsp://cam", label: "cam" }],
     ["query without path", "rtsp://cam?x=1", { host: "cam", requestUri: "rtsp://cam?x=1" }],

@@ -7,8 +7,10 @@ export interface RtspAddress {
   /** Name or address, an IPv6 address without its brackets. */
   readonly host: string;
   readonly port: number;
-  /** TLS from the first byte on: `rtsps:`. */
+  /** TLS from the first byte on: `rtsps:`, `rtsp+https:`. */
   readonly secure: boolean;
+  /** RTSP inside of HTTP: `rtsp+http:`, `rtsp+https:`. */
+  readonly tunnel: boolean;
   /** Decoded; `null` when the address names no user. */
   readonly user: string | null;
   /** Decoded; empty when the address names a user alone, `null` when it names none. */
@@ -24,6 +26,14 @@ const RTSP_PORT = 554;
 /** RFC 7826 section 4.2. */
 const RTSPS_PORT = 322;
 
+/** How each scheme is spoken. */
+const SCHEMES: Readonly<Record<string, Pick<RtspAddress, "port" | "secure" | "tunnel">>> = {
+  "rtsp://": { port: RTSP_PORT, secure: false, tunnel: false },
+  "rtsps://": { port: RTSPS_PORT, secure: true, tunnel: false },
+  "rtsp+http://": { port: 80, secure: false, tunnel: true },
+  "rtsp+https://": { port: 443, secure: true, tunnel: true },
+};
+
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//;
 // Host names are wider than DNS allows: underscores are common in home networks.
 const HOST_PORT = /^(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\p{L}\p{N}._-]+)(?::(\d{1,5}))?$/u;
@@ -35,22 +45,22 @@ const HOST_PORT = /^(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\p{L}\p{N}._-]+)(?::(\d{1,
 export function parseAddress(text: string): RtspAddress {
   const address = text.trim();
   const scheme = SCHEME.exec(address)?.[0] ?? "";
-  if (!/^rtsps?:/i.test(scheme)) {
+  const way = SCHEMES[scheme.toLowerCase()];
+  if (way === undefined) {
     invalid("is no RTSP address: it must look like rtsp://user:password@host:554/path");
   }
   if (/[\p{Cc}]/u.test(address)) invalid("holds a control character or line break");
-  const secure = /^rtsps:/i.test(scheme);
   const { userinfo, hostPort, rest } = split(address.slice(scheme.length));
   const [, host = "", port] = HOST_PORT.exec(hostPort) ?? [];
-  const portNumber = port ? Number(port) : secure ? RTSPS_PORT : RTSP_PORT;
+  const portNumber = port ? Number(port) : way.port;
   if (portNumber < 1 || portNumber > 65_535) invalid("names a port outside 1 to 65535");
   const path = encodePath(rest.replace(/#.*$/s, ""));
   return {
+    ...way,
     host: host.replace(/^\[|\]$/g, ""),
     port: portNumber,
-    secure,
     ...credentialsOf(userinfo),
-    requestUri: `${secure ? "rtsps" : "rtsp"}://${hostPort}${path}`,
+    requestUri: `${way.secure && !way.tunnel ? "rtsps" : "rtsp"}://${hostPort}${path}`,
     label: hostPort + withoutSecrets(path),
   };
 }

@@ -17,8 +17,6 @@ export type ClientEvent =
   | { readonly kind: "playing" }
   /** The stream is at another address. Nothing comes after this. */
   | { readonly kind: "redirected"; readonly location: string }
-  /** The camera does not send in the way that was asked for. Nothing comes after this. */
-  | { readonly kind: "transport_refused"; readonly fault: Fault }
   /** Nothing comes after this. */
   | { readonly kind: "failed"; readonly fault: Fault }
   /** The camera took leave, or was waited for long enough. Nothing comes after this. */
@@ -29,6 +27,8 @@ export interface ClientOptions {
   readonly now: Millis;
   readonly address: RtspAddress;
   readonly transport: Lower;
+  /** The other transport is tried, on the same connection, where the camera refuses this one. */
+  readonly mayFallBack?: boolean;
   /** False to leave the audio alone; true unless stated. */
   readonly audio?: boolean;
   readonly hash: Hash;

@@ -3,6 +3,7 @@ import { Fault } from "../core/fault.ts";
 import type { RtspAddress } from "./address.ts";
 import type { Response } from "./message.ts";
 import { offeredBy, type SessionDescription } from "./sdp.ts";
+import type { Lower } from "./transport.ts";
 
 /** The credentials were answered with another 401, or there were none to give. */
 export function unauthorized({ label, user }: RtspAddress): Fault {
@@ -50,10 +51,17 @@ export function refused({ label }: RtspAddress, method: string, response: Respon
   }
 }
 
-/** The camera does not carry the track in the way that was asked for. */
-export function transportRefused({ label }: RtspAddress, transport: "tcp" | "udp"): Fault {
+/**
+ * The camera does not carry the track in the way that was asked for.
+ *
+ * @param transport `null` when both were tried
+ */
+export function transportRefused({ label }: RtspAddress, transport: Lower | null): Fault {
   const other = transport === "tcp" ? "udp" : "tcp";
-  const message = `${label} does not send over ${transport.toUpperCase()}: set \`transport: ${other}\``;
+  const message =
+    transport === null
+      ? `${label} sends neither over TCP nor over UDP`
+      : `${label} does not send over ${transport.toUpperCase()}: set \`transport: ${other}\``;
   return new Fault("track_unsupported", message);
 }
 

@@ -1,4 +1,5 @@
 /** What a camera described, and how far its tracks are set up. */
+import type { ClientOptions } from "./client-event.ts";
 import { type AgreedTrack, agreedBy, chooseTracks, type WantedTrack } from "./client-track.ts";
 import { baseUri, controlUri, onSameHost } from "./control.ts";
 import type { Response } from "./message.ts";
@@ -16,17 +17,36 @@ export class Setup {
   /** What control attributes are relative to. */
   #base: string;
 
+  /** What the tracks are asked for over. */
+  #lower: Lower;
+  #mayTurn: boolean;
+
   /**
    * Takes the response to DESCRIBE. Throws a Fault `camera_protocol` when it describes nothing.
    *
-   * @param requestUri what was asked to be described
-   * @param tracksMax 1 for the video alone
+   * @param options of the client: what was asked to be described, and how it is wanted
    */
-  constructor(response: Response, requestUri: string, tracksMax: number) {
+  constructor(response: Response, options: ClientOptions) {
+    const { requestUri } = options.address;
+    const tracksMax = options.audio === false ? 1 : 2;
+    this.#lower = options.transport;
+    this.#mayTurn = options.mayFallBack === true;
     this.description = parseSdp(new TextDecoder().decode(response.body));
     this.tracks = chooseTracks(this.description).slice(0, tracksMax);
     this.#requestUri = requestUri;
     this.#base = baseUri(response.headers, this.description.control, requestUri);
+  }
+
+  get lower(): Lower {
+    return this.#lower;
+  }
+
+  /** Asks for the other transport from now on, once. False when that is not wanted, or was done. */
+  turn(): boolean {
+    if (!this.#mayTurn) return false;
+    this.#mayTurn = false;
+    this.#lower = this.#lower === "tcp" ? "udp" : "tcp";
+    return true;
   }
 
   /** Where SETUP of this track goes. */
@@ -44,9 +64,9 @@ export class Setup {
   }
 
   /** Keeps what the response to SETUP agreed to. False when it is not what was asked for. */
-  agree(index: number, response: Response, lower: Lower): boolean {
+  agree(index: number, response: Response): boolean {
     const track = this.tracks[index];
-    const transport = agreedBy(response, index, lower);
+    const transport = agreedBy(response, index, this.#lower);
     if (track === undefined || transport === null) return false;
     this.agreed.push({ ...track, index, transport });
     return true;

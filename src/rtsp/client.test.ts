@@ -298,9 +298,7 @@ test("any answers: events and an end, never a throw, never a loop", () => {
         },
         { source },
       ).run(900_000);
-      const ends = rig.kinds.filter((kind) =>
-        ["failed", "transport_refused", "redirected"].includes(kind),
-      );
+      const ends = rig.kinds.filter((kind) => ["failed", "redirected"].includes(kind));
       expect(ends.length).toBe(1);
       expect(rig.fault?.message ?? "").not.toContain("p@ss");
     }),

@@ -28,7 +28,7 @@ import { wantedTransport } from "./client-track.ts";
 import { Authorizer } from "./digest.ts";
 import { type Field, type Message, type Request, type Response, writeRequest } from "./message.ts";
 import { RtspReader } from "./reader.ts";
-import { type Lower, type Pair, writeTransport } from "./transport.ts";
+import { type Pair, writeTransport } from "./transport.ts";
 
 /** Cameras answer within milliseconds, those that start an encoder for it within seconds. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -224,17 +224,19 @@ export class RtspClient implements Engine<ClientEvent> {
   }
 
   #onRefusal(step: Step, method: string, response: Response): void {
-    const { address, transport } = this.#options;
+    const { address } = this.#options;
     if (step.kind !== "setup") this.#fail(refused(address, method, response));
     else if (step.index > 0) this.#prepare(step.index + 1);
-    else if (response.status === 461) this.#refuseTransport(transport);
+    else if (response.status === 461) this.#otherTransport();
     else if (response.status === 404 && this.#described.distrustBase()) this.#prepare(0);
     else this.#fail(refused(address, method, response));
   }
 
-  #refuseTransport(transport: Lower): void {
-    const fault = transportRefused(this.#options.address, transport);
-    this.#end({ kind: "transport_refused", fault });
+  #otherTransport(): void {
+    const { address, transport, mayFallBack } = this.#options;
+    const fault = transportRefused(address, mayFallBack === true ? null : transport);
+    if (this.#described.turn()) this.#prepare(0);
+    else this.#fail(fault);
   }
 
   #onOptions(response: Response): void {
@@ -247,8 +249,7 @@ export class RtspClient implements Engine<ClientEvent> {
   #onDescription(response: Response): void {
     const { address } = this.#options;
     try {
-      const tracksMax = this.#options.audio === false ? 1 : 2;
-      this.#setup = new Setup(response, address.requestUri, tracksMax);
+      this.#setup = new Setup(response, this.#options);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       this.#fail(new Fault(error.code, `${address.label}: ${error.message}`, { cause: error }));
@@ -262,7 +263,7 @@ export class RtspClient implements Engine<ClientEvent> {
   #prepare(index: number): void {
     this.#settingUp = index % this.#described.tracks.length;
     if (index === this.#described.tracks.length) this.#askPlay();
-    else if (this.#options.transport === "tcp") this.#askSetup(index, null);
+    else if (this.#described.lower === "tcp") this.#askSetup(index, null);
     else {
       this.#state = { at: "binding", index, deadline: this.#now + this.#replyTimeoutMs };
       this.#tell({ kind: "bind", index });
@@ -276,13 +277,12 @@ export class RtspClient implements Engine<ClientEvent> {
   }
 
   #onSetup(index: number, response: Response): void {
-    const { transport } = this.#options;
     // Further tracks join the session of the first, whether their responses say so or not.
     this.#session = readSession(response.headers.get("Session"), this.#session);
-    const agreed = this.#described.agree(index, response, transport);
+    const agreed = this.#described.agree(index, response);
     // The video does not wait for an audio track that cannot be had.
     if (agreed || index > 0) this.#prepare(index + 1);
-    else this.#refuseTransport(transport);
+    else this.#otherTransport();
   }
 
   #askPlay(): void {

@@ -130,13 +130,14 @@ export function writeRequest(
   return writeMessage(`${method} ${uri} RTSP/1.0`, fields, body);
 }
 
-/** A response's bytes. Content-Length is added for a body. */
+/** A response's bytes. Content-Length is added for a body; the usual reason where none is given. */
 export function writeResponse(
   status: number,
   fields: readonly Field[],
   body = "",
+  reason = reasonOf(status),
 ): Uint8Array<ArrayBuffer> {
-  return writeMessage(`RTSP/1.0 ${status} ${reasonOf(status)}`, fields, body);
+  return writeMessage(`RTSP/1.0 ${status} ${reason}`, fields, body);
 }
 
 function writeMessage(first: string, fields: readonly Field[], body: string) {
@@ -168,6 +169,7 @@ const REASONS: Readonly<Record<number, string>> = {
   404: "Not Found",
   405: "Method Not Allowed",
   406: "Not Acceptable",
+  415: "Unsupported Media Type",
   451: "Parameter Not Understood",
   453: "Not Enough Bandwidth",
   454: "Session Not Found",

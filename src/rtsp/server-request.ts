@@ -1,9 +1,11 @@
 /** What a server reads out of a request before it decides anything. */
+import { Fault } from "../core/fault.ts";
 import type { Field, Request } from "./message.ts";
+import { parseSdp, type SessionDescription } from "./sdp.ts";
 import { type Pair, parseTransports, plainTransport, type Transport } from "./transport.ts";
 
 /** Methods that a server of live streams has a use for. */
-export const SERVED_METHODS = [
+const PLAY_METHODS = [
   "OPTIONS",
   "DESCRIBE",
   "SETUP",
@@ -13,11 +15,16 @@ export const SERVED_METHODS = [
   "SET_PARAMETER",
   "TEARDOWN",
 ] as const;
-/** One of them. */
-export type ServedMethod = (typeof SERVED_METHODS)[number];
+/** Those of clients that send a stream. */
+const PUBLISH_METHODS = ["ANNOUNCE", "RECORD"] as const;
+/** A method that may be served. */
+export type ServedMethod = (typeof PLAY_METHODS | typeof PUBLISH_METHODS)[number];
 
 /** Methods that RTSP knows and this server does not take. */
-const REFUSED_METHODS: readonly string[] = ["ANNOUNCE", "RECORD", "REDIRECT", "SETUP_REVERSE"];
+const REFUSED_METHODS: readonly string[] = [...PUBLISH_METHODS, "REDIRECT", "SETUP_REVERSE"];
+
+/** Which way the packets of a session go: to the client, or from it. */
+export type SessionMode = "play" | "record";
 
 /** Why a request cannot be served, as the response says it. */
 export interface Refusal {
@@ -25,27 +32,39 @@ export interface Refusal {
   readonly fields?: readonly Field[];
 }
 
-/** The method when it is served, else `null`. Names mind case (RFC 2326 section 6.1). */
-export function servedMethod(method: string): ServedMethod | null {
-  return SERVED_METHODS.find((served) => served === method) ?? null;
+/** The methods that are served. Names mind case (RFC 2326 section 6.1). */
+export function servedMethods(publishing: boolean): readonly ServedMethod[] {
+  return publishing ? [...PLAY_METHODS, ...PUBLISH_METHODS] : PLAY_METHODS;
 }
 
 /** What is wrong with a request whatever its method; `null` when nothing is. */
-export function objectionTo(request: Request): Refusal | null {
+export function objectionTo(request: Request, served: readonly ServedMethod[]): Refusal | null {
   if (request.version !== "1.0") return { status: 505 };
   if (!/^\d{1,10}$/.test(request.headers.get("CSeq") ?? "")) return { status: 400 };
   const required = [...request.headers.all("Require"), ...request.headers.all("Proxy-Require")];
   // RFC 2326 section 12.32: what this server does not know it must refuse; it knows none.
   if (required.length > 0) return { status: 551, fields: [["Unsupported", required.join(", ")]] };
-  if (servedMethod(request.method) !== null) return null;
+  if (served.some((method) => method === request.method)) return null;
   const known = REFUSED_METHODS.includes(request.method);
-  return { status: known ? 405 : 501, fields: [["Allow", SERVED_METHODS.join(", ")]] };
+  return { status: known ? 405 : 501, fields: [["Allow", served.join(", ")]] };
 }
 
 /** True when the client takes a session description for an answer. */
 export function acceptsSdp(request: Request): boolean {
   const accept = request.headers.get("Accept");
   return accept === null || /application\/(sdp|\*)|\*\/\*/i.test(accept);
+}
+
+/** What an ANNOUNCE describes: `foreign` when not in SDP, `null` when it makes no sense. */
+export function announced(request: Request): SessionDescription | "foreign" | null {
+  const type = request.headers.get("Content-Type") ?? "application/sdp";
+  if (!/^application\/sdp\b/i.test(type)) return "foreign";
+  try {
+    return parseSdp(new TextDecoder().decode(request.body));
+  } catch (error) {
+    if (error instanceof Fault) return null;
+    throw error;
+  }
 }
 
 /** A resource as clients name it. */
@@ -103,24 +122,31 @@ export type TrackTransport =
 /**
  * The first of the client's alternatives that can be served, or `null`. Packets only ever go to
  * where the request came from: `destination` would let anyone aim a stream at a stranger.
- *
- * @param used channels of tracks set up before
  */
 export function chooseTransport(
   header: string | null,
-  allowed: readonly ("tcp" | "udp")[],
-  used: readonly number[],
+  { mode, allowed, used }: TransportChoice,
 ): TrackTransport | null {
   for (const offer of parseTransports(header ?? "")) {
-    if (!servable(offer) || !allowed.includes(offer.lower)) continue;
+    if (!servable(offer, mode) || !allowed.includes(offer.lower)) continue;
     if (offer.lower === "tcp") return { lower: "tcp", channels: freeChannels(offer, used) };
     if (offer.clientPort) return { lower: "udp", clientPort: offer.clientPort };
   }
   return null;
 }
 
-function servable({ profile, delivery, mode }: Transport): boolean {
-  return profile === "RTP/AVP" && delivery === "unicast" && (mode ?? "play") === "play";
+/** What a transport is chosen by. */
+interface TransportChoice {
+  readonly mode: SessionMode;
+  readonly allowed: readonly ("tcp" | "udp")[];
+  /** Channels of tracks set up before. */
+  readonly used: readonly number[];
+}
+
+function servable({ profile, delivery, mode }: Transport, wanted: SessionMode): boolean {
+  // Publishers of before RFC 2326 say `receive`; only `play` is surely another thing.
+  const asked = (mode ?? wanted) === "play" ? "play" : "record";
+  return profile === "RTP/AVP" && delivery === "unicast" && asked === wanted;
 }
 
 function freeChannels({ interleaved }: Transport, used: readonly number[]): Pair {
@@ -140,8 +166,11 @@ export interface TrackAnswer {
 }
 
 /** The Transport header that agrees to a track. */
-export function agreedTransport(transport: TrackTransport, answer: TrackAnswer): Transport {
-  const plain = plainTransport(transport.lower);
+export function agreedTransport(
+  { transport, mode }: { readonly transport: TrackTransport; readonly mode: SessionMode },
+  answer: TrackAnswer,
+): Transport {
+  const plain = { ...plainTransport(transport.lower), mode: mode === "play" ? null : mode };
   const ssrc = answer.ssrc ?? null;
   if (transport.lower === "tcp") return { ...plain, interleaved: transport.channels, ssrc };
   const serverPort = answer.serverPort ?? null;

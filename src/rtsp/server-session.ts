@@ -1,5 +1,6 @@
-/** One client's session on a server: the tracks it set up of one stream (RFC 2326 section 3.4). */
-import type { TrackPlace, TrackTransport } from "./server-request.ts";
+/** One client's session on a server: the tracks of one stream that it set up (RFC 2326 section 3.4). */
+import type { Request } from "./message.ts";
+import type { SessionMode, TrackPlace, TrackTransport } from "./server-request.ts";
 
 /** Where a track's packets begin, for the RTP-Info header (RFC 2326 section 12.33). */
 export interface TrackStart {
@@ -14,12 +15,15 @@ export class ServerSession {
   readonly path: string;
   /** The stream's address as the client wrote it, without trailing slash. */
   readonly base: string;
-  playing = false;
+  readonly mode: SessionMode;
+  /** Packets flow. */
+  active = false;
   readonly #tracks = new Map<string, TrackTransport>();
 
   /** @param uri the address of the SETUP that begins it, `place` what it names */
-  constructor(id: string, uri: string, place: TrackPlace) {
+  constructor(id: string, uri: string, place: TrackPlace & { readonly mode: SessionMode }) {
     this.id = id;
+    this.mode = place.mode;
     this.path = place.path;
     const trimmed = uri.replace(/\/+$/, "");
     this.base = place.control === "" ? trimmed : trimmed.slice(0, -place.control.length - 1);
@@ -27,6 +31,10 @@ export class ServerSession {
 
   get tracks(): number {
     return this.#tracks.size;
+  }
+
+  isNamedBy(request: Request): boolean {
+    return request.headers.get("Session")?.split(";")[0]?.trim() === this.id;
   }
 
   has(control: string): boolean {

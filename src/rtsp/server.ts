@@ -2,7 +2,8 @@
  * The server's side of one RTSP connection (RFC 2326): what players and the hub itself connect to.
  *
  * The engine knows no streams. It asks its owner by events, and the owner answers, at once or later,
- * with `describe`, `setup`, `play` or `refuse`. Requests that come meanwhile wait their turn.
+ * with `describe`, `announce`, `setup`, `play`, `record` or `refuse`. Requests that come meanwhile
+ * wait their turn.
  * After every call the driver polls until it is told to wait.
  *
  * Packets do not pass through `poll`: the owner writes them to the connection itself, framed by
@@ -13,19 +14,21 @@
 import type { Engine, Output } from "../core/engine.ts";
 import { assert, Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
-import { Challenger } from "./challenger.ts";
 import { type Field, type Message, type Request, writeResponse } from "./message.ts";
 import { RtspReader } from "./reader.ts";
-import type { ServerEvent, ServerOptions } from "./server-event.ts";
+import { ServerAccess } from "./server-access.ts";
+import { isKind, type Question, type ServerEvent, type ServerOptions } from "./server-event.ts";
 import {
   acceptsSdp,
   agreedTransport,
+  announced,
   chooseTransport,
   objectionTo,
   placeOf,
   type Refusal,
-  SERVED_METHODS,
-  servedMethod,
+  type ServedMethod,
+  type SessionMode,
+  servedMethods,
   type TrackAnswer,
   trackPlaceOf,
 } from "./server-request.ts";
@@ -38,12 +41,6 @@ export const SESSION_TIMEOUT_MS = 60_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 /** Clients wait for each response; only a flood has more of them under way. */
 const QUEUED_REQUESTS_MAX = 16;
-/** Wrong passwords on one connection, before it is closed: guessing shall cost a handshake each. */
-const DENIALS_MAX = 5;
-
-/** Events that want an answer. */
-type Question = Extract<ServerEvent, { readonly kind: "describe" | "setup" | "play" }>;
-
 type State =
   | { readonly at: "ready" }
   | {
@@ -57,25 +54,25 @@ type State =
 /** One connection's engine. */
 export class ServerConnection implements Engine<ServerEvent> {
   readonly #options: ServerOptions;
-  readonly #challenger: Challenger | null;
+  readonly #methods: readonly ServedMethod[];
+  readonly #access: ServerAccess;
   readonly #reader: RtspReader;
   readonly #out: Output<ServerEvent>[] = [];
   readonly #queue: Request[] = [];
   #state: State = { at: "ready" };
   #session: ServerSession | null = null;
-  /** The address of the last description given. */
+  /** The address of the last description, given or taken, and which of them. */
   #described: string | null = null;
+  #mode: SessionMode = "play";
   #now: Millis;
   #aliveAt: Millis;
-  #denials = 0;
-  #user: string | null = null;
 
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#now = options.now;
     this.#aliveAt = options.now;
-    const { authentication, token } = options;
-    this.#challenger = authentication ? new Challenger({ ...authentication, nonce: token }) : null;
+    this.#methods = servedMethods(options.publishing ?? false);
+    this.#access = new ServerAccess(options);
     this.#reader = new RtspReader(
       (channel, buffer, start, end) => {
         this.#aliveAt = this.#now;
@@ -108,12 +105,23 @@ export class ServerConnection implements Engine<ServerEvent> {
     if (asked === null) return;
     const { uri } = asked.request;
     this.#described = uri;
+    this.#mode = "play";
     const base: Field = ["Content-Base", uri.endsWith("/") ? uri : `${uri}/`];
     this.#reply(asked.request, 200, [base, ["Content-Type", "application/sdp"]], sdp);
     this.#serve();
   }
 
-  /** Answers a `setup` event: the track will be sent. */
+  /** Answers an `announce` event: what was described may be sent. */
+  announce(): void {
+    const asked = this.#answered("announce");
+    if (asked === null) return;
+    this.#described = asked.request.uri;
+    this.#mode = "record";
+    this.#reply(asked.request, 200, []);
+    this.#serve();
+  }
+
+  /** Answers a `setup` event: the track will be sent, or taken. */
   setup(answer: TrackAnswer): void {
     const asked = this.#answered("setup");
     if (asked === null) return;
@@ -121,7 +129,7 @@ export class ServerConnection implements Engine<ServerEvent> {
     this.#session ??= new ServerSession(this.#options.token(), request.uri, question);
     this.#session.add(question.control, question.transport);
     this.#reply(request, 200, [
-      ["Transport", writeTransport(agreedTransport(question.transport, answer))],
+      ["Transport", writeTransport(agreedTransport(question, answer))],
       ["Session", `${this.#session.id};timeout=${SESSION_TIMEOUT_MS / 1000}`],
     ]);
     this.#serve();
@@ -131,9 +139,7 @@ export class ServerConnection implements Engine<ServerEvent> {
   play(starts: readonly TrackStart[]): void {
     const asked = this.#answered("play");
     if (asked === null) return;
-    const session = this.#session;
-    assert(session !== null, "only a session is played");
-    session.playing = true;
+    const session = this.#activated();
     this.#reply(asked.request, 200, [
       ["Session", session.id],
       ["Range", "npt=now-"],
@@ -142,14 +148,30 @@ export class ServerConnection implements Engine<ServerEvent> {
     this.#serve();
   }
 
-  /** Answers any event that asks, with a status of RFC 2326: 403, 404, 453, 461, 503. */
-  refuse(status: number): void {
-    const state = this.#state;
-    if (state.at === "closed") return;
-    assert(state.at === "asking", "the owner answers only what it was asked");
-    this.#state = { at: "ready" };
-    this.#reply(state.request, status, []);
+  /** Answers a `record` event: what arrives is taken from now on. */
+  record(): void {
+    const asked = this.#answered("record");
+    if (asked === null) return;
+    this.#reply(asked.request, 200, [["Session", this.#activated().id]]);
     this.#serve();
+  }
+
+  /**
+   * Answers any event that asks, with a status of RFC 2326: 403, 404, 415, 453, 461, 503. The
+   * reason, one line, is what players show people.
+   */
+  refuse(status: number, reason?: string): void {
+    const request = this.#asked()?.request;
+    if (request === undefined) return;
+    this.#state = { at: "ready" };
+    this.#reply(request, status, [], "", reason);
+    this.#serve();
+  }
+
+  #activated(): ServerSession {
+    assert(this.#session !== null, "only a session is played or recorded");
+    this.#session.active = true;
+    return this.#session;
   }
 
   #read(bytes: Uint8Array): void {
@@ -157,7 +179,7 @@ export class ServerConnection implements Engine<ServerEvent> {
       this.#reader.push(bytes);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      this.#send(writeResponse(400, [["Connection", "close"]]));
+      this.#out.push({ kind: "send", bytes: writeResponse(400, [["Connection", "close"]]) });
       this.#close("protocol", error.message);
     }
   }
@@ -176,41 +198,33 @@ export class ServerConnection implements Engine<ServerEvent> {
       const request = this.#queue.shift();
       if (request === undefined) return;
       const refusal =
-        objectionTo(request) ?? this.#authenticate(request) ?? this.#dispatch(request);
+        objectionTo(request, this.#methods) ??
+        this.#access.check(request, this.#now) ??
+        this.#dispatch(request);
       if (refusal) this.#reply(request, refusal.status, refusal.fields ?? []);
-      if (this.#denials >= DENIALS_MAX) {
+      if (this.#access.exhausted) {
         this.#close("unauthorized", "too many wrong passwords on one connection");
       }
     }
   }
 
-  #authenticate(request: Request): Refusal | null {
-    // Clients ask for the methods before they know that a password is wanted.
-    if (this.#challenger === null || request.method === "OPTIONS") return null;
-    const authorization = request.headers.get("Authorization");
-    const verdict = this.#challenger.check(authorization, request.method, request.uri, this.#now);
-    if (verdict.kind === "granted") {
-      this.#user = verdict.user;
-      return null;
-    }
-    if (verdict.kind === "denied") this.#denials++;
-    const fields = this.#challenger.challenge(verdict.kind === "stale", this.#now);
-    return { status: 401, fields };
-  }
-
   /** Serves a request; returns why not when it cannot. */
   #dispatch(request: Request): Refusal | null {
-    const method = servedMethod(request.method);
-    assert(method !== null, "requests of other methods were refused before");
+    const method = this.#methods.find((served) => served === request.method);
+    assert(method !== undefined, "requests of other methods were refused before");
     switch (method) {
       case "OPTIONS":
         return this.#onOptions(request);
       case "DESCRIBE":
         return this.#onDescribe(request);
+      case "ANNOUNCE":
+        return this.#onAnnounce(request);
       case "SETUP":
         return this.#onSetup(request);
       case "PLAY":
         return this.#onPlay(request);
+      case "RECORD":
+        return this.#onRecord(request);
       case "PAUSE":
         return this.#onPause(request);
       case "GET_PARAMETER":
@@ -225,7 +239,7 @@ export class ServerConnection implements Engine<ServerEvent> {
 
   #onOptions(request: Request): Refusal | null {
     if (this.#namesOtherSession(request)) return { status: 454 };
-    this.#reply(request, 200, [["Public", SERVED_METHODS.join(", ")]]);
+    this.#reply(request, 200, [["Public", this.#methods.join(", ")]]);
     return null;
   }
 
@@ -233,7 +247,17 @@ export class ServerConnection implements Engine<ServerEvent> {
     const place = placeOf(request.uri);
     if (place === null) return { status: 400 };
     if (!acceptsSdp(request)) return { status: 406 };
-    this.#ask(request, { kind: "describe", ...place, user: this.#user });
+    this.#ask(request, { kind: "describe", ...place, user: this.#access.user });
+    return null;
+  }
+
+  #onAnnounce(request: Request): Refusal | null {
+    if (this.#session !== null) return { status: 455 };
+    const place = placeOf(request.uri);
+    const description = announced(request);
+    if (description === "foreign") return { status: 415 };
+    if (place === null || description === null) return { status: 400 };
+    this.#ask(request, { kind: "announce", ...place, description, user: this.#access.user });
     return null;
   }
 
@@ -242,23 +266,24 @@ export class ServerConnection implements Engine<ServerEvent> {
     if (this.#namesOtherSession(request)) return { status: 454 };
     const place = trackPlaceOf(request.uri, this.#described);
     if (place === null || (session && place.path !== session.path)) return { status: 400 };
-    if (session?.playing || session?.has(place.control)) return { status: 455 };
-    const allowed = this.#options.transports ?? ["tcp", "udp"];
-    const transport = chooseTransport(
-      request.headers.get("Transport"),
-      allowed,
-      session?.usedChannels() ?? [],
-    );
+    if (session?.active || session?.has(place.control)) return { status: 455 };
+    const mode = this.#mode;
+    const transport = chooseTransport(request.headers.get("Transport"), {
+      mode,
+      allowed: this.#options.transports ?? ["tcp", "udp"],
+      used: session?.usedChannels() ?? [],
+    });
     if (transport === null) return { status: 461 };
-    this.#ask(request, { kind: "setup", ...place, transport, user: this.#user });
+    this.#ask(request, { kind: "setup", ...place, mode, transport, user: this.#access.user });
     return null;
   }
 
   #onPlay(request: Request): Refusal | null {
     const session = this.#sessionOf(request);
     if (session === null) return { status: 454 };
+    if (session.mode !== "play") return { status: 455 };
     // Some players repeat PLAY to keep the session alive.
-    if (session.playing) {
+    if (session.active) {
       this.#reply(request, 200, [["Session", session.id]]);
       return null;
     }
@@ -266,15 +291,23 @@ export class ServerConnection implements Engine<ServerEvent> {
     if (session.tracks > 1 && place && session.has(place.control)) {
       return { status: 460 };
     }
-    this.#ask(request, { kind: "play", path: session.path, user: this.#user });
+    this.#ask(request, { kind: "play", path: session.path, user: this.#access.user });
+    return null;
+  }
+
+  #onRecord(request: Request): Refusal | null {
+    const session = this.#sessionOf(request);
+    if (session === null) return { status: 454 };
+    if (session.mode !== "record" || session.active) return { status: 455 };
+    this.#ask(request, { kind: "record", path: session.path, user: this.#access.user });
     return null;
   }
 
   #onPause(request: Request): Refusal | null {
     const session = this.#sessionOf(request);
     if (session === null) return { status: 454 };
-    if (!session.playing) return { status: 455 };
-    session.playing = false;
+    if (!session.active) return { status: 455 };
+    session.active = false;
     this.#reply(request, 200, [["Session", session.id]]);
     this.#tell({ kind: "pause" });
     return null;
@@ -284,8 +317,7 @@ export class ServerConnection implements Engine<ServerEvent> {
   #onParameter(request: Request): Refusal | null {
     if (this.#namesOtherSession(request)) return { status: 454 };
     if (request.body.length > 0) return { status: 451 };
-    const session = this.#session;
-    this.#reply(request, 200, session ? [["Session", session.id]] : []);
+    this.#reply(request, 200, this.#session ? [["Session", this.#session.id]] : []);
     return null;
   }
 
@@ -299,8 +331,7 @@ export class ServerConnection implements Engine<ServerEvent> {
 
   /** The session that the request names; `null` when it names none or another. */
   #sessionOf(request: Request): ServerSession | null {
-    const id = request.headers.get("Session")?.split(";")[0]?.trim();
-    return this.#session !== null && this.#session.id === id ? this.#session : null;
+    return this.#session?.isNamedBy(request) ? this.#session : null;
   }
 
   #namesOtherSession(request: Request): boolean {
@@ -316,23 +347,25 @@ export class ServerConnection implements Engine<ServerEvent> {
   #answered<K extends Question["kind"]>(
     kind: K,
   ): { readonly request: Request; readonly question: Extract<Question, { kind: K }> } | null {
+    const asked = this.#asked();
+    if (asked === null) return null;
+    assert(isKind(asked.question, kind), "the answer fits the question");
+    this.#state = { at: "ready" };
+    return { request: asked.request, question: asked.question };
+  }
+
+  #asked(): (State & { readonly at: "asking" }) | null {
     const state = this.#state;
     if (state.at === "closed") return null;
     assert(state.at === "asking", "the owner answers only what it was asked");
-    const { request, question } = state;
-    assert(isKind(question, kind), "the answer fits the question");
-    this.#state = { at: "ready" };
-    return { request, question };
+    return state;
   }
 
-  #reply(request: Request, status: number, fields: readonly Field[], body = ""): void {
-    const cseq = request.headers.get("CSeq");
-    const common: Field[] = [...(cseq === null ? [] : [["CSeq", cseq] as const])];
-    this.#send(writeResponse(status, [...common, ["Server", "onepull"], ...fields], body));
-  }
-
-  #send(bytes: Uint8Array): void {
-    this.#out.push({ kind: "send", bytes });
+  #reply(r: Request, status: number, fields: readonly Field[], body = "", reason?: string): void {
+    const cseq = r.headers.get("CSeq");
+    const common: Field[] = cseq === null ? [] : [["CSeq", cseq]];
+    const all: Field[] = [...common, ["Server", "onepull"], ...fields];
+    this.#out.push({ kind: "send", bytes: writeResponse(status, all, body, reason) });
   }
 
   #tell(event: ServerEvent): void {
@@ -340,8 +373,7 @@ export class ServerConnection implements Engine<ServerEvent> {
   }
 
   #deadline(): Millis {
-    const { at } = this.#state;
-    if (at === "closed") return Number.POSITIVE_INFINITY;
+    if (this.#state.at === "closed") return Number.POSITIVE_INFINITY;
     const idle = this.#aliveAt + SESSION_TIMEOUT_MS;
     return this.#state.at === "asking" ? Math.min(idle, this.#state.deadline) : idle;
   }
@@ -364,11 +396,4 @@ export class ServerConnection implements Engine<ServerEvent> {
     this.#session = null;
     this.#tell({ kind: "closed", reason, message });
   }
-}
-
-function isKind<K extends Question["kind"]>(
-  question: Question,
-  kind: K,
-): question is Extract<Question, { kind: K }> {
-  return question.kind === kind;
 }

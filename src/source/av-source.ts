@@ -67,7 +67,7 @@ const SCHEMES: Readonly<Record<string, (settings: AvSourceSettings) => Record<st
 
 /** Which puller an address is for unless the configuration says otherwise. */
 export function pullerFor(source: string): "native" | "ffmpeg" {
-  return /^\s*rtsps?:/i.test(source) ? "native" : "ffmpeg";
+  return /^\s*rtsp(s|\+https?)?:/i.test(source) ? "native" : "ffmpeg";
 }
 
 /** Whether a source is a file or device of this machine: not for everyone to name. */

@@ -4,11 +4,11 @@ import type { Socket } from "bun";
 import { assert } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
+import { Outbox } from "../rtsp/outbox.ts";
 import { ServerConnection } from "../rtsp/server.ts";
 import type { ServerEvent, ServerOptions } from "../rtsp/server-event.ts";
 import type { Pair } from "../rtsp/transport.ts";
 import { type Camera, type CameraConnection, VIDEO_CONTROL } from "./camera.ts";
-import { Outbox } from "./outbox.ts";
 import { TcpReceiver, UdpReceiver } from "./receivers.ts";
 
 /** What all connections share. */
@@ -109,6 +109,10 @@ export class Connection implements CameraConnection {
         break;
       case "play":
         this.#onPlay();
+        break;
+      case "announce":
+      case "record":
+        this.#engine.refuse(405);
         break;
       case "pause":
         this.#session?.leave?.();

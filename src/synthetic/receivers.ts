@@ -1,9 +1,9 @@
 /** The two ways a camera's packets reach a client: on its RTSP connection, or over UDP. */
 import type { udp } from "bun";
 import { writeInterleavedHeader } from "../rtsp/interleaved.ts";
+import type { Outbox } from "../rtsp/outbox.ts";
 import type { Pair } from "../rtsp/transport.ts";
 import type { Receiver } from "./camera.ts";
-import type { Outbox } from "./outbox.ts";
 import type { UnitPackets } from "./packets.ts";
 
 /** Pairs of ports tried until an even one and its successor are both free. */

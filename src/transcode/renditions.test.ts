@@ -47,7 +47,7 @@ async function until(enough: () => boolean): Promise<void> {
 
 let clip: Unit[] = [];
 beforeAll(async () => {
-  clip = await encodeClip("h265", FRAMES, { gopFrames: 10 });
+  clip = await encodeClip("h265", FRAMES, { gopFrames: FRAMES });
 });
 
 const resources: AsyncDisposableStack[] = [];
@@ -208,6 +208,19 @@ describe("renditions", () => {
     for (const { number, timestamp } of shown) expect(number).toBe((timestamp / 3_600) % FRAMES);
     expect(new Set(shown.map(({ codec }) => codec)).size).toBe(2);
     expect(sound.format).toMatchObject({ codec: "opus", clockHz: 48_000 });
+  }, 60_000);
+
+  test("the first picture is the newest of the group so far; sound alone takes no pictures", async () => {
+    const { renditions, video } = open();
+    renditions.acquire("opus");
+    await until(() => (renditions.stats()?.rssBytes ?? 0) > 0 && video.sent.size % FRAMES === 20);
+    expect(video.attached).toBe(0);
+    const { track } = renditions.acquire("h264");
+    await until(() => track.units.length > 3);
+    expect(video.attached).toBe(1);
+    // Whoever waits for a keyframe begins with number 0.
+    expect(((track.units[0]?.timestamp ?? 0) / 3_600) % FRAMES).not.toBe(0);
+    expectRight(track.units, "h264");
   }, 60_000);
 
   test("a keyframe on request", async () => {

@@ -10,6 +10,7 @@ import { VideoDecoder } from "../native/av-decode.ts";
 import { findHardwareDevices, HardwareDevices } from "../native/av-device.ts";
 import type { ViewerCodec } from "../native/av-encoders.ts";
 import type { SoundFormat } from "../native/av-opus.ts";
+import type { LagPace } from "../picture/lag.ts";
 import { type Outcome, type TakePicture, TrackDecoder } from "../picture/track-decoder.ts";
 import type { RenditionCodec, RenditionStats, TranscoderStats } from "../process/protocol.ts";
 import { isVideoCodec, type VideoCodec } from "../rtp/track-format.ts";
@@ -19,8 +20,11 @@ import { type Hello, type TrackKind, videoCodecOf } from "../stream/unit-wire.ts
 import { SoundRendition } from "./sound-rendition.ts";
 import { VideoRendition } from "./video-rendition.ts";
 
-/** Two pictures wait when one is so late: a viewer who watches live rather misses one. */
-const SKIP_MS: Millis = 100;
+/**
+ * Two pictures wait when one is 0.1 s late: a viewer who watches live rather misses one. On a machine
+ * that cannot keep up at all, some pictures a second are better than none.
+ */
+const PACE: LagPace = { skipMs: 100, freezeMs: 400 };
 
 export interface TranscoderOptions {
   readonly camera: string;
@@ -142,7 +146,7 @@ export class Transcoder implements UnitReceiver, Disposable {
       device: this.#devices.for(this.#video),
       openDecoder: (codec, device) => new VideoDecoder(codec, device),
       picture: this.#encode,
-      skipMs: SKIP_MS,
+      pace: PACE,
       fault,
       now,
     });

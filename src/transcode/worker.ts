@@ -36,6 +36,8 @@ export interface RenditionSource {
   readonly audio: SourceTrack | null;
 }
 
+type RenditionSourceKinds = Readonly<Record<keyof RenditionSource, boolean>>;
+
 /** What holds for every transcoding process. */
 export interface TranscodeSettings {
   /** Absolute path of the module that the process runs: children/transcode.ts. */
@@ -70,6 +72,8 @@ export class TranscodeWorker implements AsyncDisposable {
   readonly #intake: UnitIntake;
   readonly #child: Child<TranscodeMethods, TranscodeEvents, unknown>;
   #feed: UnitFeed | null = null;
+  /** Which kinds of track the feed carries. */
+  #fed: RenditionSourceKinds = { video: false, audio: false };
   /** Counts what makes a feed that is being opened the wrong one. */
   #generation = 0;
   #retry: ReturnType<typeof setTimeout> | null = null;
@@ -101,7 +105,7 @@ export class TranscodeWorker implements AsyncDisposable {
         log: settings.childLog,
       },
       listeners: { stats: options.stats },
-      onUp: () => this.#greet(),
+      onUp: () => void this.#tell(true),
       onDown: () => this.#closeFeed(),
       log,
     });
@@ -118,7 +122,7 @@ export class TranscodeWorker implements AsyncDisposable {
 
   /** What is wanted has changed. */
   update(): void {
-    if (this.#child.up) void this.#tellWanted();
+    if (this.#child.up) void this.#tell(false);
   }
 
   /** A viewer needs a keyframe. A process that is not up yet begins with one anyway. */
@@ -144,25 +148,28 @@ export class TranscodeWorker implements AsyncDisposable {
     return this.stop();
   }
 
-  /** A process is there and knows nothing. */
-  #greet(): void {
-    void this.#tellWanted();
-    void this.#openFeed();
-  }
-
-  async #tellWanted(): Promise<void> {
+  /**
+   * Tells the process what is wanted, and then sends what that takes: units that come before would
+   * be let go, and with them the keyframe to begin with.
+   */
+  async #tell(anew: boolean): Promise<void> {
+    const codecs = this.#options.wanted();
     try {
-      await this.#child.call("want", { codecs: this.#options.wanted() });
+      await this.#child.call("want", { codecs });
     } catch (thrown) {
       this.#warn(thrown);
     }
+    const { video, audio } = kindsOf(codecs);
+    if (anew || video !== this.#fed.video || audio !== this.#fed.audio) await this.#openFeed();
   }
 
   async #openFeed(): Promise<void> {
     this.#closeFeed();
     const generation = this.#generation;
     const { camera, source } = this.#options;
-    const { video, audio } = source;
+    this.#fed = kindsOf(this.#options.wanted());
+    const video = this.#fed.video ? source.video : null;
+    const audio = this.#fed.audio ? source.audio : null;
     const tracks = [video, audio].filter((track) => track !== null).map(describe);
     try {
       const gone = (): void => this.#feedLost(generation);
@@ -173,7 +180,8 @@ export class TranscodeWorker implements AsyncDisposable {
       }
       this.#feed = feed;
       // Others by now: these have ended, unheard.
-      if (source.video !== video || source.audio !== audio) feed.ended();
+      const changed = (video && source.video !== video) || (audio && source.audio !== audio);
+      if (changed) feed.ended();
       else feed.follow({ video, audio }, monotonicMs());
     } catch (thrown) {
       this.#warn(thrown);
@@ -199,6 +207,11 @@ export class TranscodeWorker implements AsyncDisposable {
     const { code, message } = faultOf(thrown);
     if (!this.#stopped) this.#options.log.warn(message, { camera: this.#options.camera, code });
   }
+}
+
+/** Sound alone takes no pictures, and the other way round. */
+function kindsOf(codecs: readonly RenditionCodec[]): RenditionSourceKinds {
+  return { video: codecs.some((codec) => codec !== "opus"), audio: codecs.includes("opus") };
 }
 
 function describe({ format, parameterSets }: SourceTrack): TrackFormat {

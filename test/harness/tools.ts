@@ -48,6 +48,22 @@ const TOOLS: readonly Tool[] = [
       "gstreamer1.0-plugins-ugly",
     ],
   },
+  {
+    name: "FFmpeg, as a player and a publisher",
+    present: () => runs(["ffmpeg", "-version"]) && runs(["ffprobe", "-version"]),
+    packages: ["ffmpeg"],
+  },
+  {
+    name: "GStreamer as a player",
+    present: () =>
+      ["rtspsrc", "rtph264depay", "avdec_h264"].every((name) => runs(["gst-inspect-1.0", name])),
+    packages: ["gstreamer1.0-tools", "gstreamer1.0-plugins-good", "gstreamer1.0-libav"],
+  },
+  {
+    name: "OpenCV for Python",
+    present: () => runs([SYSTEM_PYTHON, "-c", "import cv2"]),
+    packages: ["python3-opencv"],
+  },
 ];
 
 const GSTREAMER_CHECK = `

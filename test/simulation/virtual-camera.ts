@@ -163,6 +163,10 @@ export class VirtualCamera {
           server.play([]);
           this.#playing = true;
           break;
+        case "announce":
+        case "record":
+          server.refuse(405);
+          break;
         case "pause":
         case "teardown":
           this.#playing = false;

@@ -11,6 +11,8 @@ export type Write = (bytes: Uint8Array) => number;
 
 /** Whatever goes to one client goes through here, so that nothing overtakes. */
 export class Outbox {
+  /** Bytes that the client's connection took so far. */
+  written = 0;
   readonly #write: Write;
   #backlog = new Uint8Array(0);
   #start = 0;
@@ -42,6 +44,7 @@ export class Outbox {
     if (this.waiting + bytes.length > WAITING_BYTES_MAX) return false;
     const written = this.waiting > 0 ? 0 : this.#write(bytes);
     if (written < 0) return false;
+    this.written += written;
     if (written < bytes.length) this.#keep(bytes.subarray(written));
     return true;
   }
@@ -51,6 +54,7 @@ export class Outbox {
     if (this.waiting === 0) return;
     const written = this.#write(this.#backlog.subarray(this.#start, this.#end));
     this.#start = written < 0 ? this.#end : this.#start + written;
+    this.written += Math.max(0, written);
     if (this.waiting === 0) this.#start = this.#end = 0;
   }
 
