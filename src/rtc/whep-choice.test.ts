@@ -13,7 +13,7 @@ import {
 } from "./fixtures/offers.ts";
 import { readDescription } from "./sdp.ts";
 import { type AnswerFacts, writeAnswer } from "./whep-answer.ts";
-import { canPlay, chooseTracks } from "./whep-choice.ts";
+import { canPlay, chooseTracks, offeredCodecs } from "./whep-choice.ts";
 import { readOffer } from "./whep-offer.ts";
 
 const FACTS: AnswerFacts = {
@@ -101,7 +101,13 @@ describe("what a viewer gets", () => {
     ["Safari, Main 10", SAFARI_AV, video("h265", "2"), PCMA, "codec_mismatch"],
     ["aiortc, audio first", AIORTC_AV, H264, OPUS, "101(102) 96"],
     ["aiortc", AIORTC_AV, VP8, PCMU, "97(98) 0"],
-    ["quirk: GStreamer's whepsrc says nothing of H.264", GSTREAMER_AV, H264, PCMU, "127 0"],
+    [
+      "quirk: whepsrc of GStreamer offers H.264 without a packetization mode",
+      GSTREAMER_AV,
+      H264,
+      PCMU,
+      "127 0",
+    ],
     ["GStreamer, a codec without its rtpmap", GSTREAMER_AV, H264, PCMA, "127 -"],
     ["audio only", without(CHROMIUM_AV, "video"), H264, OPUS, "- 111"],
     ["audio only, silent camera", without(CHROMIUM_AV, "video"), H264, null, "codec_mismatch"],
@@ -132,6 +138,10 @@ describe("what a viewer gets", () => {
 
   test("asked beforehand, whether a rendition is needed", () => {
     const firefox = readOffer(FIREFOX_AV);
+    expect(offeredCodecs(firefox)).toEqual({
+      video: { h264: false, h265: false, vp8: true },
+      audio: { opus: true, pcmu: true, pcma: true, g722: true },
+    });
     expect([H264, VP8, OPUS, AAC].map((track) => canPlay(firefox, track))).toEqual([
       false,
       true,

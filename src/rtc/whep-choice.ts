@@ -1,5 +1,6 @@
 /** What is sent to a viewer, of what it can take and what the camera has. */
 import { Fault } from "../core/fault.ts";
+import type { Codec } from "../rtp/track-format.ts";
 import {
   choosePayload,
   encodingNames,
@@ -27,6 +28,21 @@ export interface ChosenTrack {
 export interface Choice {
   readonly video: ChosenTrack | null;
   readonly audio: ChosenTrack | null;
+}
+
+/** Which codecs a viewer can take at all: what is to be known before something is transcoded for it. */
+export interface OfferedCodecs {
+  readonly video: Readonly<Record<"h264" | "h265" | "vp8", boolean>>;
+  readonly audio: Readonly<Record<"opus" | "pcmu" | "pcma" | "g722", boolean>>;
+}
+
+export function offeredCodecs({ receiving }: WhepOffer): OfferedCodecs {
+  const all = receiving.flatMap(({ codecs }) => codecs.map(({ codec }) => codec));
+  const has = (codec: Codec) => all.includes(codec);
+  return {
+    video: { h264: has("h264"), h265: has("h265"), vp8: has("vp8") },
+    audio: { opus: has("opus"), pcmu: has("pcmu"), pcma: has("pcma"), g722: has("g722") },
+  };
 }
 
 /** Whether the viewer can play this as it is. */

@@ -1,13 +1,18 @@
 import { expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { fuzz, rerun, type Target } from "./fuzz.ts";
+import { OFFER_TARGETS } from "./offer.ts";
 import { RTSP_TARGETS } from "./rtsp.ts";
 import { rtpTargets } from "./targets.ts";
 
-/** A million by hand: `bun test/fuzz/rtp.ts 1000000`, and the same for rtsp.ts. */
+/** A million by hand: `bun test/fuzz/rtp.ts 1000000`, and the same for rtsp.ts and offer.ts. */
 const INPUTS = 20_000;
 
-test.each([...rtpTargets(), ...RTSP_TARGETS].map((target) => [target.name, target] as const))(
+test.each(
+  [...rtpTargets(), ...RTSP_TARGETS, ...OFFER_TARGETS].map(
+    (target) => [target.name, target] as const,
+  ),
+)(
   "%s",
   (_name, target) => {
     expect(rerun(target)).toEqual([]);
