@@ -20,8 +20,10 @@ import type {
   UpstreamSpec,
 } from "../process/protocol.ts";
 import { Restream } from "../restream/restream.ts";
+import type { WhepOffer } from "../rtc/whep-offer.ts";
 import { Sfu } from "../sfu/sfu.ts";
 import type { CameraState } from "../stream/camera-state.ts";
+import type { Track } from "../stream/track.ts";
 import type { Log } from "../telemetry/log.ts";
 import { Camera } from "./camera.ts";
 import { type TranscodeConfig, Viewing } from "./viewing.ts";
@@ -118,7 +120,9 @@ class Media implements Part<MediaMethods> {
       acquire: async ({ path }) => {
         const found = this.#find(path);
         if (found === null) return null;
-        return { stream: found.upstream.stream, release: found.camera.hold(found.upstream) };
+        const { camera, upstream } = found;
+        if (upstream.state.at === "refused") throw notLive(camera.spec.id, upstream);
+        return { stream: upstream.stream, release: camera.hold(upstream) };
       },
       publish: ({ path }) => this.#find(path)?.upstream.publish() ?? null,
       log: this.#log,
@@ -244,8 +248,10 @@ export async function openMedia(
   tell: Tell<MediaEvents>,
   log: Log,
 ): Promise<Part<MediaMethods>> {
-  const viewing = new Viewing(transcode, log, childLog);
-  return new Media(await Sfu.open({ ...webrtc, log }), viewing, tell, log);
+  const sfu = await Sfu.open({ ...webrtc, log });
+  const canPlay = (offer: WhepOffer, track: Track): boolean => sfu.canPlay(offer, track);
+  const viewing = new Viewing({ transcode, canPlay, log, childLog });
+  return new Media(sfu, viewing, tell, log);
 }
 
 if (import.meta.main) await runChild<MediaMethods, MediaEvents, MediaOptions>(openMedia);

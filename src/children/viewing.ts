@@ -7,8 +7,9 @@
 import { join } from "node:path";
 import { Fault } from "../core/fault.ts";
 import type { Upstream } from "../ingest/upstream.ts";
+import { offeredCodecs } from "../rtc/whep-choice.ts";
 import type { WhepOffer } from "../rtc/whep-offer.ts";
-import type { AudioCodec, Codec, VideoCodec } from "../rtp/track-format.ts";
+import type { AudioCodec, VideoCodec } from "../rtp/track-format.ts";
 import { Track } from "../stream/track.ts";
 import type { Log, LogOptions } from "../telemetry/log.ts";
 import { needsSoundTranscode, needsTranscode } from "../transcode/choice.ts";
@@ -22,6 +23,14 @@ export interface TranscodeConfig {
   readonly hardware: boolean;
   /** Where sockets go. */
   readonly folder: string;
+}
+
+export interface ViewingOptions {
+  readonly transcode: TranscodeConfig;
+  /** Whether a viewer with this offer can play the track as it is. */
+  readonly canPlay: (offer: WhepOffer, track: Track) => boolean;
+  readonly log: Log;
+  readonly childLog: Pick<LogOptions, "level" | "format">;
 }
 
 /** The tracks of one viewer. */
@@ -38,12 +47,14 @@ const ENTRY = join(import.meta.dir, "transcode.ts");
 
 export class Viewing implements AsyncDisposable {
   readonly #config: TranscodeConfig;
+  readonly #canPlay: ViewingOptions["canPlay"];
   readonly #log: Log;
   readonly #childLog: Pick<LogOptions, "level" | "format">;
   readonly #renditions = new Map<Upstream, Renditions<Track>>();
 
-  constructor(config: TranscodeConfig, log: Log, childLog: Pick<LogOptions, "level" | "format">) {
-    this.#config = config;
+  constructor({ canPlay, childLog, log, transcode }: ViewingOptions) {
+    this.#config = transcode;
+    this.#canPlay = canPlay;
     this.#log = log;
     this.#childLog = childLog;
   }
@@ -98,33 +109,25 @@ export class Viewing implements AsyncDisposable {
   }
 
   #video(track: Track, offer: WhepOffer, acquire: (codec: "h264" | "vp8") => Track): Track | null {
-    const codecs = codecsOf(offer, "video");
-    // An offer of sound alone.
-    if (codecs === null) return null;
+    if (!wants(offer, "video")) return null;
     // Tracks of a kind have codecs of that kind.
     const codec = track.format.codec as VideoCodec;
     const source = { codec, hasBFrames: hasBFrames(track), profile: profileOf(track) };
-    const choice = needsTranscode(source, {
-      h264: codecs.has("h264"),
-      h265: codecs.has("h265"),
-      vp8: codecs.has("vp8"),
-    });
+    const choice = needsTranscode(source, offeredCodecs(offer).video);
     // What they have nothing in common for is said by whoever answers.
     return choice === null || choice === "passthrough" ? track : acquire(choice);
   }
 
   #audio(track: Track, offer: WhepOffer, acquire: (codec: "opus") => Track): Track | null {
-    const codecs = codecsOf(offer, "audio");
-    if (codecs === null) return null;
-    const choice = needsSoundTranscode(track.format.codec as AudioCodec, {
-      pcmu: codecs.has("pcmu"),
-      pcma: codecs.has("pcma"),
-      g722: codecs.has("g722"),
-      opus: codecs.has("opus"),
-    });
-    if (choice !== "opus") return choice && track;
+    if (!wants(offer, "audio")) return null;
+    const { audio: offered } = offeredCodecs(offer);
+    const choice = needsSoundTranscode(track.format.codec as AudioCodec, offered);
+    if (choice === null) return null;
+    // G.711 of another rate or in stereo is not what browsers mean by it.
+    if (choice === "passthrough" && this.#canPlay(offer, track)) return track;
+    if (!offered.opus) return null;
     try {
-      return acquire(choice);
+      return acquire("opus");
     } catch (error) {
       // A picture without its sound is better than none.
       if (error instanceof Fault && error.code === "limit_reached") return null;
@@ -135,16 +138,8 @@ export class Viewing implements AsyncDisposable {
   #of(camera: string, upstream: Upstream): Renditions<Track> {
     const known = this.#renditions.get(upstream);
     if (known) return known;
-    const { camerasMax, folder, hardware } = this.#config;
-    const running = [...this.#renditions.values()].filter((each) => each.stats() !== null);
-    if (running.length >= camerasMax) {
-      throw new Fault(
-        "limit_reached",
-        camerasMax === 0
-          ? `\`${camera}\` sends what this browser does not take, and \`transcode.cameras_max\` is 0.`
-          : `${camerasMax} cameras are transcoded already: raise \`transcode.cameras_max\`, or close some.`,
-      );
-    }
+    this.#makeRoom(camera);
+    const { folder, hardware } = this.#config;
     const renditions = new Renditions<Track>({
       camera,
       source: upstream.stream,
@@ -155,11 +150,28 @@ export class Viewing implements AsyncDisposable {
     this.#renditions.set(upstream, renditions);
     return renditions;
   }
+
+  /** Processes that only linger make way for one that is wanted. */
+  #makeRoom(camera: string): void {
+    const { camerasMax } = this.#config;
+    const inUse = [...this.#renditions.values()].filter((each) => each.inUse).length;
+    if (inUse >= camerasMax) throw full(camera, camerasMax);
+    for (const [upstream, renditions] of this.#renditions) {
+      if (this.#renditions.size < camerasMax) return;
+      if (!renditions.inUse) void this.forget(upstream);
+    }
+  }
 }
 
-/** Codecs that the viewer can receive; `null` when it does not want this kind. */
-function codecsOf({ receiving }: WhepOffer, kind: "video" | "audio"): ReadonlySet<Codec> | null {
-  const sections = receiving.filter((section) => section.kind === kind);
-  if (sections.length === 0) return null;
-  return new Set(sections.flatMap(({ codecs }) => codecs.map(({ codec }) => codec)));
+/** What keeps a camera from being transcoded. */
+function full(camera: string, camerasMax: number): Fault {
+  const message =
+    camerasMax === 0
+      ? `\`${camera}\` sends what this browser does not take, and \`transcode.cameras_max\` is 0.`
+      : `${camerasMax} cameras are transcoded already: raise \`transcode.cameras_max\`, or close some.`;
+  return new Fault("limit_reached", message);
+}
+
+function wants({ receiving }: WhepOffer, kind: "video" | "audio"): boolean {
+  return receiving.some((section) => section.kind === kind);
 }

@@ -98,6 +98,11 @@ export class Renditions<T extends RenditionTrack> implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** Somebody holds a lease; else it lingers at most. */
+  get inUse(): boolean {
+    return [...this.#renditions.values()].some(({ leases }) => leases > 0);
+  }
+
   /** The rendition's track while somebody holds a lease on it, or just did. */
   track(codec: RenditionCodec): T | null {
     return this.#renditions.get(codec)?.track ?? null;

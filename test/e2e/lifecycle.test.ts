@@ -108,7 +108,8 @@ describe("what cannot start says why", () => {
     ]);
     using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
     const file = join(folder, "taken.yaml");
-    const ports = "webrtc: { port: 0 }\nrtsp: { port: 0 }\nframebus: { port: 0 }\ninstance: taken\n";
+    const ports =
+      "webrtc: { port: 0 }\nrtsp: { port: 0 }\nframebus: { port: 0 }\ninstance: taken\n";
     writeFileSync(file, `http: { port: ${server.port} }\n${ports}`);
     const taken = await launch("start", "--config", file);
     expect(taken.code).toBe(1);
