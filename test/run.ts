@@ -87,8 +87,11 @@ function realSteps(): Step[] {
       env: { PYTHONPATH: join(ROOT, "clients/python/src") },
     },
     ...files.sort().map((name) => ({
-      name: `end to end: ${name.replace(".test.ts", "")}`,
-      argv: [process.execPath, "test", `./test/e2e/${name}`],
+      name: `end to end: ${name.replace(/(\.netns)?\.test\.ts$/, "")}`,
+      argv: [
+        ...(name.includes(".netns.") ? ["test/harness/namespace.sh"] : []),
+        ...[process.execPath, "test", `./test/e2e/${name}`],
+      ],
     })),
   ];
 }

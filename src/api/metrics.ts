@@ -141,6 +141,45 @@ export const METRICS: readonly Metric[] = [
     read: perCamera(({ id }, { vitals }) => vitals.viewersOf(id).length),
   },
   {
+    name: "onepull_rtsp_readers",
+    help: "Sessions of the hub's RTSP server that are sent the camera.",
+    kind: "gauge",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => vitals.readersOf(id).readers),
+  },
+  {
+    name: "onepull_rtsp_bytes_total",
+    help: "Payload bytes sent to readers of the RTSP server.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => vitals.readersOf(id).bytes),
+  },
+  {
+    name: "onepull_rtsp_dropped_units_total",
+    help: "Access units that slow readers of the RTSP server did not get, each reader's counted.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) => vitals.readersOf(id).droppedUnits),
+  },
+  {
+    name: "onepull_transcode_cpu_cores",
+    help: "Processor cores that transcoding the camera takes, over the last second.",
+    kind: "gauge",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) =>
+      vitals.transcodingOf(id).reduce((sum, { cpuShare }) => sum + cpuShare, 0),
+    ),
+  },
+  {
+    name: "onepull_transcode_restarts_total",
+    help: "Transcoding processes that ended by themselves and were started again.",
+    kind: "counter",
+    labels: CAMERA,
+    read: perCamera(({ id }, { vitals }) =>
+      vitals.transcodingOf(id).reduce((sum, { restarts }) => sum + restarts, 0),
+    ),
+  },
+  {
     name: "onepull_framebus_subscribers",
     help: "Frame bus subscriptions by topic.",
     kind: "gauge",

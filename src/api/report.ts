@@ -4,7 +4,7 @@ import type { Camera, Cameras } from "../cameras/cameras.ts";
 import type { Vitals } from "../cameras/vitals.ts";
 import type { Secret } from "../core/secret.ts";
 import type { UnixMs } from "../core/units.ts";
-import type { StreamName, TrackStats } from "../process/protocol.ts";
+import type { StreamName, TrackStats, TranscodingStats } from "../process/protocol.ts";
 import { sourceLabel } from "../source/source.ts";
 import type { CameraState } from "../stream/camera-state.ts";
 
@@ -102,8 +102,20 @@ export const CameraReport = z
     }),
     ...StreamReport.shape,
     sub: StreamReport.nullable().openapi({ description: "The smaller stream, if there is one." }),
-    viewers: count,
+    viewers: count.openapi({ description: "Over WebRTC." }),
+    readers: count.openapi({ description: "Of the hub's RTSP server." }),
     subscribers: count.openapi({ description: "Of the frame bus." }),
+    transcoding: z
+      .array(
+        z.object({
+          codec: z.string(),
+          encoder: z.string(),
+          viewers: count,
+          fps: z.number(),
+          encode_ms: z.number(),
+        }),
+      )
+      .openapi({ description: "What is made for browsers that do not take the camera's codecs." }),
     decode: z
       .object({
         device: z.string(),
@@ -140,9 +152,22 @@ export function reportOf(camera: Camera, cameras: Cameras, vitals: Vitals): Came
     ...streamReport(id, "main", config.source, state, vitals),
     sub: config.sub && sub && streamReport(id, "sub", config.sub, sub, vitals),
     viewers: vitals.viewersOf(id).length,
+    readers: vitals.readersOf(id).readers,
     subscribers: topics.reduce((sum, { subscribers }) => sum + subscribers, 0),
+    transcoding: vitals.transcodingOf(id).flatMap(({ renditions }) => renditions.map(rendition)),
     decode: decodeReport(id, vitals),
   };
+}
+
+function rendition({
+  codec,
+  encoder,
+  viewers,
+  unitsPerSecond,
+  encodeMs,
+}: TranscodingStats["renditions"][number]): CameraReport["transcoding"][number] {
+  const fps = round(unitsPerSecond, 1);
+  return { codec, encoder, viewers, fps, encode_ms: round(encodeMs.mean, 3) };
 }
 
 function streamReport(

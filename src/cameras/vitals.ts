@@ -13,8 +13,10 @@ import type {
   EgressStats,
   MediaStats,
   ProcessStats,
+  RtspStats,
   StreamName,
   StreamStats,
+  TranscodingStats,
   ViewerStats,
 } from "../process/protocol.ts";
 
@@ -25,6 +27,13 @@ const SAMPLES_MAX = 4;
 export interface StreamVitals {
   readonly stats: StreamStats;
   readonly rates: VideoRates;
+}
+
+/** What readers of the RTSP server got; the counters only grow. */
+interface ReadFigures {
+  readonly readers: number;
+  readonly bytes: number;
+  readonly droppedUnits: number;
 }
 
 /** Figures of one video over the last seconds. */
@@ -52,6 +61,8 @@ export class Vitals {
   readonly #cameras = new Map<string, readonly Sample[]>();
   readonly #decoders = new Map<string, readonly DecoderStats[]>();
   #topics: BusStats["topics"] = [];
+  #rtsp: RtspStats | null = null;
+  #transcoding: readonly TranscodingStats[] = [];
 
   /** @param now monotonic */
   tellMedia(stats: MediaStats, now: Millis): void {
@@ -59,6 +70,8 @@ export class Vitals {
     this.viewers = stats.viewers;
     this.egress = stats.egress;
     this.bugs = stats.bugs;
+    this.#rtsp = stats.rtsp;
+    this.#transcoding = stats.transcoding;
     const seen = new Set<string>();
     for (const camera of stats.cameras) {
       seen.add(camera.camera);
@@ -88,6 +101,8 @@ export class Vitals {
     this.#cameras.clear();
     this.viewers = [];
     this.egress = null;
+    this.#rtsp = null;
+    this.#transcoding = [];
   }
 
   /** `null` while the stream is not known to the media process. */
@@ -102,6 +117,17 @@ export class Vitals {
   }
   viewersOf(id: string): readonly ViewerStats[] {
     return this.viewers.filter(({ camera }) => camera === id);
+  }
+  /** Figures of the RTSP server's readers of one camera, both streams together. */
+  readersOf(id: string): ReadFigures {
+    const paths = [id, `${id}/sub`];
+    const read = this.#rtsp?.read.filter(({ path }) => paths.includes(path)) ?? [];
+    const sum = (key: keyof ReadFigures): number => read.reduce((all, one) => all + one[key], 0);
+    return { readers: sum("readers"), bytes: sum("bytes"), droppedUnits: sum("droppedUnits") };
+  }
+  /** What transcoding the camera takes; empty while nothing is transcoded. */
+  transcodingOf(id: string): readonly TranscodingStats[] {
+    return this.#transcoding.filter(({ camera }) => camera === id);
   }
   /** Frame bus topics of one camera. */
   topicsOf(id: string): BusStats["topics"] {

@@ -1,6 +1,6 @@
 /** A real Firefox, headless, over WebDriver BiDi: Debian's, which has no H.264 in WebRTC. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { networkInterfaces, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import puppeteer from "puppeteer-core";
 import { type Browser, Watcher, watchScript } from "./browser.ts";
@@ -14,24 +14,23 @@ const PREFERENCES = {
   "dom.timeout.throttling_delay": -1,
 };
 
-/** Where Firefox is, `null` where it is not installed. */
-export const firefoxPath: string | null = FIREFOX.find((path) => existsSync(path)) ?? null;
-
 /**
- * An address of this machine that Firefox connects to; `null` where there is none. It never pairs
- * 127.0.0.1, whatever its preferences say, and packets to oneself leave by no other interface.
+ * An address of this machine that Firefox connects to: it never pairs 127.0.0.1, whatever its
+ * preferences say. There is one in the network of namespace.sh.
  */
-export function ownAddress(): string | null {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? null;
+export function namespaceAddress(): string {
+  const address = process.env["ONEPULL_TEST_ADDRESS"];
+  if (address) return address;
+  throw new Error("run this by test/harness/namespace.sh, or by ./onepull test");
 }
 
 export async function openFirefox(): Promise<Browser> {
-  if (firefoxPath === null) throw new Error("no Firefox: apt-get install firefox-esr");
+  const executablePath = FIREFOX.find((path) => existsSync(path));
+  if (!executablePath) throw new Error("no Firefox: apt-get install firefox-esr");
   const profile = mkdtempSync(join(tmpdir(), "onepull-firefox-"));
   const browser = await puppeteer.launch({
     browser: "firefox",
-    executablePath: firefoxPath,
+    executablePath,
     headless: true,
     userDataDir: profile,
     extraPrefsFirefox: PREFERENCES,

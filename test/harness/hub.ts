@@ -30,10 +30,12 @@ let instances = 0;
  * Starts a hub with these cameras, and waits until all of it is up.
  *
  * @param place of another hub that has ended; a new one unless given
+ * @param settings sections of the configuration to replace
  */
 export async function startHub(
   cameras: CameraMap,
   place?: Pick<HubProcess, "instance" | "runtimeDir">,
+  settings: Readonly<Record<string, unknown>> = {},
 ): Promise<HubProcess> {
   const folder = mkdtempSync(join(tmpdir(), "onepull-e2e-"));
   const instance = place?.instance ?? `e2e-${process.pid}-${instances++}`;
@@ -45,6 +47,7 @@ export async function startHub(
     webrtc: { port: 0 },
     rtsp: { port: 0 },
     framebus: { port: 0 },
+    ...settings,
     cameras: Object.fromEntries(
       Object.entries(cameras).map(([name, camera]) => [
         name,

@@ -21,6 +21,11 @@ const TOOLS: readonly Tool[] = [
     packages: ["chromium"],
   },
   {
+    name: "Network namespaces (unshare, ip)",
+    present: () => runs([join(ROOT, "test/harness/namespace.sh"), "true"]),
+    packages: ["util-linux", "iproute2"],
+  },
+  {
     name: "Firefox",
     present: () => ["/usr/bin/firefox-esr", "/usr/bin/firefox"].some(existsSync),
     packages: ["firefox-esr"],

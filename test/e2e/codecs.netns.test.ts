@@ -11,12 +11,10 @@ import {
   type Watcher,
 } from "../harness/browser.ts";
 import { audioClip, ClipPlayer, videoClip } from "../harness/clips.ts";
-import { firefoxPath, openFirefox, ownAddress } from "../harness/firefox.ts";
+import { namespaceAddress, openFirefox } from "../harness/firefox.ts";
 import { until } from "../harness/hub.ts";
 import { serveWhep, type WhepServer } from "../harness/whep.ts";
 
-/** It is an optional tool, and connects to this machine's own address only. */
-const firefox = firefoxPath !== null && ownAddress() !== null;
 const CLIP_PICTURES = 100;
 const TICKS_PER_PICTURE = 3_600;
 
@@ -48,8 +46,7 @@ beforeAll(async () => {
     stack.use(new ClipPlayer(tracks[codec], await audioClip(codec)));
   }
   const { vp8, h264, opus, pcma } = tracks;
-  const address = ownAddress();
-  const addresses = ["127.0.0.1", ...(address === null ? [] : [address])];
+  const addresses = ["127.0.0.1", namespaceAddress()];
   const cameras = {
     "vp8-opus": { video: vp8, audio: opus },
     "vp8-pcma": { video: vp8, audio: pcma },
@@ -58,7 +55,7 @@ beforeAll(async () => {
   };
   hub = stack.use(await serveWhep(cameras, { addresses, lose }));
   browsers["Chromium"] = stack.use(await openBrowser());
-  if (firefox) browsers["Firefox"] = stack.use(await openFirefox());
+  browsers["Firefox"] = stack.use(await openFirefox());
 }, 120_000);
 afterAll(() => stack.disposeAsync());
 
@@ -105,87 +102,69 @@ describe.each([
   ["Firefox", "vp8-opus"],
   ["Firefox", "vp8-pcma"],
 ])("%s plays %s", (browser, camera) => {
-  test.skipIf(browser === "Firefox" && !firefox)(
-    "pictures in order, and the tone",
-    async () => {
-      await inQuiet(async () => {
-        await using watcher = await watch(browser);
-        await watcher.join("one", camera);
-        await watcher.record("one");
-        await Bun.sleep(1_500);
-        await watcher.taken("one");
-        const before = await watcher.counts("one");
-        const heard = await listen(watcher, 3);
-        const pictures = await watcher.taken("one");
-        const counts = await watcher.counts("one");
-        expect(pictures.filter(({ frame }) => frame != null).length).toBeGreaterThan(40);
-        expect(wrongOf(pictures)).toEqual([]);
-        expect(counts["framesDecoded"]! - before["framesDecoded"]!).toBeGreaterThan(65);
-        expect(counts["packetsLost"]).toBe(0);
-        // A tone of half the full scale, heard all the time.
-        expect(heard.packetsReceived).toBeGreaterThan(130);
-        expect(heard.audioLevel).toBeWithin(0.3, 0.7);
-        expect(heard.concealedSamples / heard.totalSamplesReceived).toBeLessThan(0.1);
-        expect(heard.totalAudioEnergy).toBeGreaterThan(0.3);
-        expect(await watcher.leave("one")).toBe(200);
-        expect(hub.ended.at(-1)).toBe(camera);
-      });
-    },
-    100_000,
-  );
+  test("pictures in order, and the tone", async () => {
+    await inQuiet(async () => {
+      await using watcher = await watch(browser);
+      await watcher.join("one", camera);
+      await watcher.record("one");
+      await Bun.sleep(1_500);
+      await watcher.taken("one");
+      const before = await watcher.counts("one");
+      const heard = await listen(watcher, 3);
+      const pictures = await watcher.taken("one");
+      const counts = await watcher.counts("one");
+      expect(pictures.filter(({ frame }) => frame != null).length).toBeGreaterThan(40);
+      expect(wrongOf(pictures)).toEqual([]);
+      expect(counts["framesDecoded"]! - before["framesDecoded"]!).toBeGreaterThan(65);
+      expect(counts["packetsLost"]).toBe(0);
+      // A tone of half the full scale, heard all the time.
+      expect(heard.packetsReceived).toBeGreaterThan(130);
+      expect(heard.audioLevel).toBeWithin(0.3, 0.7);
+      expect(heard.concealedSamples / heard.totalSamplesReceived).toBeLessThan(0.1);
+      expect(heard.totalAudioEnergy).toBeGreaterThan(0.3);
+      expect(await watcher.leave("one")).toBe(200);
+      expect(hub.ended.at(-1)).toBe(camera);
+    });
+  }, 100_000);
 });
 
 describe.each([["Chromium"], ["Firefox"]])("%s", (browser) => {
-  const there = browser === "Chromium" || firefox;
-
-  test.skipIf(!there)(
-    "asks again for what was lost, and plays on",
-    async () => {
-      await inQuiet(async () => {
-        await using watcher = await watch(browser);
-        await watcher.join("one", "vp8-opus");
-        await watcher.record("one");
-        await Bun.sleep(1_000);
-        await watcher.taken("one");
-        const [before, counted] = [hub.sfu.stats(), await watcher.counts("one")];
-        losing = true;
-        await Bun.sleep(4_000);
-        losing = false;
-        const [after, counts] = [hub.sfu.stats(), await watcher.counts("one")];
-        const pictures = await watcher.taken("one");
-        await watcher.leave("one");
-        expect(after.nacks - before.nacks).toBeGreaterThan(3);
-        expect(after.retransmitted - before.retransmitted).toBeGreaterThan(3);
-        expect(counts["framesDecoded"]! - counted["framesDecoded"]!).toBeGreaterThan(80);
-        expect(wrongOf(pictures)).toEqual([]);
-      });
-    },
-    100_000,
-  );
-
-  test.skipIf(!there)(
-    "hears at once that the hub ended the session",
-    async () => {
+  test("asks again for what was lost, and plays on", async () => {
+    await inQuiet(async () => {
       await using watcher = await watch(browser);
       await watcher.join("one", "vp8-opus");
-      expect(await watcher.connection("one")).toBe("connected");
-      const ended = hub.ended.length;
-      hub.sfu.endCamera("vp8-opus");
-      expect(hub.ended.length).toBe(ended + 1);
-      await until("closed", async () => (await watcher.connection("one")) === "closed", 2_000);
-      expect(await watcher.leave("one")).toBe(404);
-    },
-    60_000,
-  );
+      await watcher.record("one");
+      await Bun.sleep(1_000);
+      await watcher.taken("one");
+      const [before, counted] = [hub.sfu.stats(), await watcher.counts("one")];
+      losing = true;
+      await Bun.sleep(4_000);
+      losing = false;
+      const [after, counts] = [hub.sfu.stats(), await watcher.counts("one")];
+      const pictures = await watcher.taken("one");
+      await watcher.leave("one");
+      expect(after.nacks - before.nacks).toBeGreaterThan(3);
+      expect(after.retransmitted - before.retransmitted).toBeGreaterThan(3);
+      expect(counts["framesDecoded"]! - counted["framesDecoded"]!).toBeGreaterThan(80);
+      expect(wrongOf(pictures)).toEqual([]);
+    });
+  }, 100_000);
+
+  test("hears at once that the hub ended the session", async () => {
+    await using watcher = await watch(browser);
+    await watcher.join("one", "vp8-opus");
+    expect(await watcher.connection("one")).toBe("connected");
+    const ended = hub.ended.length;
+    hub.sfu.endCamera("vp8-opus");
+    expect(hub.ended.length).toBe(ended + 1);
+    await until("closed", async () => (await watcher.connection("one")) === "closed", 2_000);
+    expect(await watcher.leave("one")).toBe(404);
+  }, 60_000);
 });
 
-test.skipIf(!firefox)(
-  "Firefox is told in words that it cannot take H.264",
-  async () => {
-    await using watcher = await watch("Firefox");
-    const joining = watcher.join("one", "h264-opus").then(() => "played", String);
-    expect(await joining).toContain("406");
-    expect(await joining).toContain("the hub could send video/H264, audio/opus");
-  },
-  60_000,
-);
+test("Firefox is told in words that it cannot take H.264", async () => {
+  await using watcher = await watch("Firefox");
+  const joining = watcher.join("one", "h264-opus").then(() => "played", String);
+  expect(await joining).toContain("406");
+  expect(await joining).toContain("the hub could send video/H264, audio/opus");
+}, 60_000);
