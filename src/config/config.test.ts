@@ -44,7 +44,7 @@ describe("configuration", () => {
       "htpt: {}\nbanana: 1\n",
       [
         "onepull.yaml:1:1: htpt: unknown key; did you mean `http`?",
-        "onepull.yaml:2:1: banana: unknown key; known keys: instance, data, log, http, webrtc, framebus, cameras",
+        "onepull.yaml:2:1: banana: unknown key; known keys: instance, data, log, http, webrtc, rtsp, transcode, framebus, cameras",
       ],
     ],
     [

@@ -12,8 +12,6 @@ import type { RestreamOptions } from "./options.ts";
 import type { ReadCounters } from "./reader.ts";
 import { Site } from "./site.ts";
 
-export type { Credentials, Lease, PublishTarget } from "./options.ts";
-
 /** How often connections are asked whether their time is up. */
 const SWEEP_INTERVAL_MS = 1_000;
 

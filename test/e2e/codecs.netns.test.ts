@@ -57,7 +57,7 @@ beforeAll(async () => {
   browsers["Chromium"] = stack.use(await openBrowser());
   browsers["Firefox"] = stack.use(await openFirefox());
 }, 120_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 function watch(browser: string): Promise<Watcher> {
   const found = browsers[browser];

@@ -17,7 +17,7 @@ beforeAll(async () => {
   hub = stack.use(await startHub(cameras, undefined, { webrtc }));
   browser = stack.use(await openFirefox());
 }, 120_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 describe("Firefox", () => {
   test.each(["h264", "h265"])(

@@ -25,7 +25,7 @@ beforeAll(async () => {
   await untilState(hub, "demo-1", "live", 10_000);
   await untilState(hub, "demo-2", "live", 10_000);
 }, 200_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 /** Every frame is the one that the camera wrote for its timestamp, and each is newer. */
 function expectRightFrames(

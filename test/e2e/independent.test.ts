@@ -12,7 +12,7 @@ let browser: Browser;
 beforeAll(async () => {
   browser = stack.use(await openBrowser());
 }, 60_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 describe("GStreamer's RTSP server", () => {
   test.each([

@@ -29,7 +29,7 @@ beforeAll(async () => {
   browser = stack.use(await openBrowser());
   await untilState(hub, CAMERA, "live", 10_000);
 }, 200_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 /** How many of them are not the picture that the camera wrote for their timestamp. */
 async function wrongOf(frames: readonly WorkerFrame[]): Promise<number> {

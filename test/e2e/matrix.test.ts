@@ -35,7 +35,7 @@ beforeAll(async () => {
   hub = stack.use(await startHub(Object.fromEntries(cameras)));
   browser = stack.use(await openBrowser());
 }, 60_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 describe("a GStreamer camera", () => {
   test.each(EACH)(

@@ -18,7 +18,7 @@ beforeAll(async () => {
   browser = stack.use(await openBrowser());
   for (const { name } of cameras.cameras) await untilState(hub, name, "live", 10_000);
 }, 200_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 describe("playback in Chromium", () => {
   test("25 fps for five seconds, every number one more than the last, no freeze", async () => {

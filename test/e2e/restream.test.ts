@@ -68,7 +68,7 @@ beforeAll(async () => {
     }),
   );
 }, 60_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 function address(path: string, password = LOGIN.password): string {
   const login = `${LOGIN.user}:${encodeURIComponent(password)}`;

@@ -29,7 +29,7 @@ beforeAll(async () => {
   browser = stack.use(await openBrowser());
   await untilState(hub, "lobby", "live", 10_000);
 }, 120_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 function address(path: string, password = PASSWORD): string {
   return `rtsp://viewer:${encodeURIComponent(password)}@127.0.0.1:${port}/${path}`;

@@ -34,7 +34,7 @@ beforeAll(async () => {
   browser = stack.use(await openBrowser());
   for (const name of ["lobby", "twin", "ready"]) await untilState(hub, name, "live", 10_000);
 }, 200_000);
-afterAll(() => stack.disposeAsync());
+afterAll(() => stack.disposeAsync(), 30_000);
 
 describe("streams of a camera", () => {
   test("two cameras of one source share one connection, and say so", async () => {
@@ -49,7 +49,7 @@ describe("streams of a camera", () => {
     expect((await cameras.counted("demo-1")).plays).toBe(1);
   }, 30_000);
 
-  test("tiles and workers get the smaller stream, full screen the large one", async () => {
+  test("tiles and workers get the smaller stream, others the large one", async () => {
     expect((await cameraOf(hub, "lobby")).sub?.state).toBe("idle");
     expect((await cameras.counted("demo-2")).plays).toBe(0);
     await using watcher = await browser.watcher(hub.http);
