@@ -221,7 +221,11 @@ class Media implements Part<MediaMethods> {
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
       if (!live) throw notLive(id, upstream);
       const offer = this.#sfu.read(sdp);
-      const { video, audio, release: releaseTracks } = this.#viewing.tracks(id, upstream, offer);
+      const {
+        video,
+        audio,
+        release: releaseTracks,
+      } = await this.#viewing.tracks(id, upstream, offer);
       held.defer(releaseTracks);
       const ended = (): void => held.dispose();
       const answer = this.#sfu.answer(offer, { camera: id, video, audio, latency, ended });
@@ -250,7 +254,14 @@ export async function openMedia(
 ): Promise<Part<MediaMethods>> {
   const sfu = await Sfu.open({ ...webrtc, log });
   const canPlay = (offer: WhepOffer, track: Track): boolean => sfu.canPlay(offer, track);
-  const viewing = new Viewing({ transcode, canPlay, log, childLog });
+  const viewing = new Viewing({
+    transcode,
+    canPlay,
+    // Their players come again, and get another codec.
+    disordered: (track) => sfu.endTrack(track),
+    log,
+    childLog,
+  });
   return new Media(sfu, viewing, tell, log);
 }
 

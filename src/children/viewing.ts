@@ -14,7 +14,7 @@ import { Track } from "../stream/track.ts";
 import type { Log, LogOptions } from "../telemetry/log.ts";
 import { needsSoundTranscode, needsTranscode } from "../transcode/choice.ts";
 import { type Lease, Renditions, type RenditionsStats } from "../transcode/renditions.ts";
-import { hasBFrames, profileOf } from "./picture-order.ts";
+import { PictureOrder, profileOf } from "./picture-order.ts";
 
 /** What holds for all transcoding. */
 export interface TranscodeConfig {
@@ -29,6 +29,8 @@ export interface ViewingOptions {
   readonly transcode: TranscodeConfig;
   /** Whether a viewer with this offer can play the track as it is. */
   readonly canPlay: (offer: WhepOffer, track: Track) => boolean;
+  /** The track's pictures turn out to come in another order than they are shown in. */
+  readonly disordered: (track: Track) => void;
   readonly log: Log;
   readonly childLog: Pick<LogOptions, "level" | "format">;
 }
@@ -43,16 +45,21 @@ export interface ViewerTracks {
 
 /** Pixels: VP8 in software takes most of a core at 1280 wide, H.264 at 1920. */
 const WIDTH_MAX = { h264: 1920, vp8: 1280 } as const;
+/** A dozen pictures of a camera that announces B-frames, and has only just begun to send. */
+const ORDER_WAIT_MS = 800;
 const ENTRY = join(import.meta.dir, "transcode.ts");
 
 export class Viewing implements AsyncDisposable {
   readonly #config: TranscodeConfig;
   readonly #canPlay: ViewingOptions["canPlay"];
+  readonly #disordered: ViewingOptions["disordered"];
+  readonly #orders = new WeakMap<Track, PictureOrder>();
   readonly #log: Log;
   readonly #childLog: Pick<LogOptions, "level" | "format">;
   readonly #renditions = new Map<Upstream, Renditions<Track>>();
 
-  constructor({ canPlay, childLog, log, transcode }: ViewingOptions) {
+  constructor({ canPlay, childLog, disordered, log, transcode }: ViewingOptions) {
+    this.#disordered = disordered;
     this.#config = transcode;
     this.#canPlay = canPlay;
     this.#log = log;
@@ -64,7 +71,9 @@ export class Viewing implements AsyncDisposable {
    *
    * @throws Fault `codec_mismatch`, `limit_reached`
    */
-  tracks(camera: string, upstream: Upstream, offer: WhepOffer): ViewerTracks {
+  async tracks(camera: string, upstream: Upstream, offer: WhepOffer): Promise<ViewerTracks> {
+    const order = this.#orderOf(upstream);
+    await order?.known(ORDER_WAIT_MS);
     const leases: Lease<Track>[] = [];
     const acquire = (codec: "h264" | "vp8" | "opus"): Track => {
       const lease = this.#of(camera, upstream).acquire(codec);
@@ -77,7 +86,7 @@ export class Viewing implements AsyncDisposable {
     try {
       const { video, audio } = upstream.stream;
       return {
-        video: video && this.#video(video, offer, acquire),
+        video: video && this.#video(video, order?.found ?? false, offer, acquire),
         audio: audio && this.#audio(audio, offer, acquire),
         release,
       };
@@ -89,6 +98,8 @@ export class Viewing implements AsyncDisposable {
 
   /** The stream's tracks are others now. */
   sourceChanged(upstream: Upstream): void {
+    // Before anybody asks: then a viewer is answered at once.
+    this.#orderOf(upstream);
     this.#renditions.get(upstream)?.sourceChanged();
   }
 
@@ -108,11 +119,16 @@ export class Viewing implements AsyncDisposable {
     await Promise.all([...this.#renditions.keys()].map((upstream) => this.forget(upstream)));
   }
 
-  #video(track: Track, offer: WhepOffer, acquire: (codec: "h264" | "vp8") => Track): Track | null {
+  #video(
+    track: Track,
+    hasBFrames: boolean,
+    offer: WhepOffer,
+    acquire: (codec: "h264" | "vp8") => Track,
+  ): Track | null {
     if (!wants(offer, "video")) return null;
     // Tracks of a kind have codecs of that kind.
     const codec = track.format.codec as VideoCodec;
-    const source = { codec, hasBFrames: hasBFrames(track), profile: profileOf(track) };
+    const source = { codec, hasBFrames, profile: profileOf(track) };
     const choice = needsTranscode(source, offeredCodecs(offer).video);
     // What they have nothing in common for is said by whoever answers.
     return choice === null || choice === "passthrough" ? track : acquire(choice);
@@ -133,6 +149,18 @@ export class Viewing implements AsyncDisposable {
       if (error instanceof Fault && error.code === "limit_reached") return null;
       throw error;
     }
+  }
+
+  #orderOf({ stream }: Upstream): PictureOrder | null {
+    const { video } = stream;
+    if (video === null) return null;
+    let order = this.#orders.get(video);
+    if (order === undefined) {
+      order = new PictureOrder(video, () => this.#disordered(video));
+      this.#orders.set(video, order);
+    }
+    order.look();
+    return order;
   }
 
   #of(camera: string, upstream: Upstream): Renditions<Track> {

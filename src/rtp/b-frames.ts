@@ -34,8 +34,13 @@ export class BFrames {
    * sets; H.264 may allow it there and never do it, so a B slice has to be seen.
    */
   get found(): boolean {
-    if (this.#codec === "h265") return (this.#allowed ?? 0) > 0;
+    if (this.#codec === "h265") return this.announced;
     return this.#seen && this.#allowed !== 0;
+  }
+
+  /** The parameter set in force says that they may come. */
+  get announced(): boolean {
+    return (this.#allowed ?? 0) > 0;
   }
 
   /** Takes a parameter set, header included, from a session description or out of a unit. */

@@ -196,6 +196,12 @@ export class Sfu implements AsyncDisposable {
     this.#endAll("camera removed", (viewer) => viewer.camera === camera);
   }
 
+  /** Ends all sessions that are sent this track as it is: browsers cannot show it. */
+  endTrack(track: Track): void {
+    const room = this.#rooms.get(track);
+    if (room) this.#endAll("track cannot be shown", (viewer) => viewer.uses(room));
+  }
+
   stats(): SfuStats {
     const egresses = this.#sockets.map(({ egress }) => egress);
     const first = egresses[0];

@@ -66,6 +66,7 @@ export type EndReason =
   | "deleted"
   | "camera removed"
   | "track ended"
+  | "track cannot be shown"
   | "shut down"
   | "viewer left"
   | "no connectivity check came"

@@ -8,11 +8,14 @@ import { subscribe } from "../harness/worker.ts";
 const VIDEO = ["h264", "h265", "jpeg"] as const;
 const AUDIO = ["none", "pcma", "aac", "opus"] as const;
 const TRANSPORTS = ["tcp", "udp"] as const;
-const EACH = VIDEO.flatMap((video) =>
+const EVERY = VIDEO.flatMap((video) =>
   AUDIO.flatMap((audio) => TRANSPORTS.map((transport) => [video, audio, transport] as const)),
 );
-/** What the hub calls it. */
-const CODECS = { h264: "h264", h265: "h265", jpeg: "mjpeg" } as const;
+/** And H.264 with B-frames, which browsers would show to and fro. */
+const EACH = [...EVERY, ["h264b", "none", "tcp"], ["h264b", "aac", "udp"]] as const;
+/** What the hub calls it, and what it makes of it for Chromium. */
+const CODECS = { h264: "h264", h264b: "h264", h265: "h265", jpeg: "mjpeg" } as const;
+const RENDITIONS = { h264: [], h264b: ["h264"], h265: ["h264"], jpeg: ["h264"] } as const;
 
 const stack = new AsyncDisposableStack();
 let hub: HubProcess;
@@ -57,6 +60,12 @@ describe("a GStreamer camera", () => {
         };
         await until("half a second of sound", async () => (await heard()) > 24_000, 10_000);
       }
+      // Figures come once a second.
+      const told = async (): Promise<boolean> => {
+        const { transcoding } = await cameraOf(hub, name);
+        return transcoding.length > 0 || (video === "h264" && audio !== "aac");
+      };
+      await until("what is transcoded is told", told, 5_000);
       const camera = await cameraOf(hub, name);
       expect(camera).toMatchObject({
         state: "live",
@@ -65,6 +74,8 @@ describe("a GStreamer camera", () => {
         video: { codec: CODECS[video], width: 320, height: 240 },
         audio: audio === "none" ? null : { codec: audio },
       });
+      const made = camera.transcoding.map(({ codec }) => codec).sort();
+      expect(made).toEqual([...RENDITIONS[video], ...(audio === "aac" ? ["opus"] : [])]);
       await using worker = subscribe(hub.framebus, [name]);
       const frame = await worker.next(15_000);
       expect([frame.width, frame.height, frame.damaged]).toEqual([320, 240, false]);

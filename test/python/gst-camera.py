@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-VIDEO = ["h264", "h265", "jpeg"]
+VIDEO = ["h264", "h264b", "h265", "jpeg"]
 AUDIO = ["none", "pcma", "aac", "opus"]
 
 
@@ -57,9 +57,14 @@ def video_of(codec: str, args: argparse.Namespace) -> str:
             f"key-int-max={args.gop}"
         )
         return f"{source} ! {encoder} ! rtph265pay name=pay0 pt=96 config-interval=0"
+    if codec == "h264b":
+        # Pictures that are sent before those that they are shown after.
+        order, profile = "speed-preset=veryfast rc-lookahead=0 bframes=2 b-adapt=false", "main"
+    else:
+        order, profile = "tune=zerolatency speed-preset=ultrafast bframes=0", args.profile
     encoder = (
-        f"x264enc tune=zerolatency speed-preset=ultrafast bitrate={args.kbps} "
-        f"key-int-max={args.gop} bframes=0 ! video/x-h264,profile={args.profile}"
+        f"x264enc {order} bitrate={args.kbps} key-int-max={args.gop} "
+        f"! video/x-h264,profile={profile}"
     )
     return f"{source} ! {encoder} ! rtph264pay name=pay0 pt=96 config-interval=0"
 
