@@ -100,6 +100,15 @@ test("a hold outlives nothing: once closed it stays idle", async () => {
   expect([upstream.state.at, cam.connections]).toEqual(["idle", 1]);
 });
 
+test("who publishes is told when the upstream is closed", async () => {
+  const options = { camera: "one", source: new Secret("publish://one"), random: Math.random };
+  const upstream = new Upstream(options);
+  const target = upstream.publish();
+  expect(target?.over.aborted).toBe(false);
+  await upstream.close();
+  expect([target?.over.aborted, upstream.publish()]).toEqual([true, null]);
+});
+
 test("cameras of one address share one pull until the last has left", async () => {
   const cam = camera();
   await using upstreams = new Upstreams();

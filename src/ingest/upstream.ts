@@ -18,6 +18,14 @@ export interface UpstreamListener {
   tracks(): void;
 }
 
+/** What somebody who sends a stream to the hub writes to. */
+export interface UpstreamTarget {
+  readonly stream: Stream;
+  /** Aborted when the upstream is closed: nobody sees what is sent then. */
+  readonly over: AbortSignal;
+  onState(state: CameraState): void;
+}
+
 /** How to pull; the upstream brings the stream and hears of the state. */
 export type UpstreamOptions = Omit<PullOptions, "stream" | "onState">;
 
@@ -32,6 +40,7 @@ export class Upstream implements AsyncDisposable {
   /** The camera is taken leave of before it is pulled anew. */
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly #over = new AbortController();
   // Of pulls that are over.
   #connects = 0;
   #reconnects = 0;
@@ -132,6 +141,7 @@ export class Upstream implements AsyncDisposable {
   /** Ends the pull for good. Consumers of its tracks are told that they ended. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#over.abort();
     this.#holds = 0;
     this.#stopLinger();
     this.#settle();
@@ -161,13 +171,13 @@ export class Upstream implements AsyncDisposable {
   }
 
   /** Where somebody's pushed stream goes; `null` for what is pulled. */
-  publish(): { readonly stream: Stream; onState(state: CameraState): void } | null {
+  publish(): UpstreamTarget | null {
     if (!this.isPublished || this.#closed) return null;
     const onState = (state: CameraState): void => {
       if (state.at === "live") this.#connects++;
       this.#enter(state);
     };
-    return { stream: this.stream, onState };
+    return { stream: this.stream, over: this.#over.signal, onState };
   }
 
   #enter(state: CameraState): void {

@@ -30,18 +30,22 @@ interface Rig {
   readonly site: Site;
   readonly stream: Stream;
   readonly states: CameraState[];
+  /** Of the place that is published to. */
+  readonly over: AbortController;
   publish(client: Client): Promise<number>;
 }
 
 function rig(): Rig {
   const stream = new Stream();
   const states: CameraState[] = [];
+  const over = new AbortController();
   const site = new Site({
     address: "127.0.0.1",
     port: 0,
     acquire: async () => ({ stream, release: () => {} }),
     publish: ({ path }) => {
-      return path === "push" ? { stream, onState: (state) => states.push(state) } : null;
+      if (path !== "push") return null;
+      return { stream, over: over.signal, onState: (state) => states.push(state) };
     },
     authorize: null,
     log: new Log({ level: "error", format: "text" }, {}),
@@ -54,7 +58,7 @@ function rig(): Rig {
     await client.ask("SETUP", "/push/streamid=1", [OTHER]);
     return client.status("RECORD", "/push");
   };
-  return { site, stream, states, publish };
+  return { site, stream, states, over, publish };
 }
 
 /** A keyframe in one packet, as it goes on the connection. */
@@ -109,6 +113,14 @@ describe("a publisher", () => {
     client.send(keyframe(1));
     client.terminate();
     expect(states.at(-1)).toMatchObject({ at: "reconnecting", cause: { code: "camera_closed" } });
+  });
+
+  test("whose camera is removed or changed is disconnected, and its place is free", async () => {
+    const { site, over, publish } = rig();
+    const client = new Client(site);
+    await publish(client);
+    over.abort();
+    expect([client.ended, site.publishers.paths]).toEqual([true, []]);
   });
 
   test("who is silent is stalled, and live again when it goes on", async () => {

@@ -17,7 +17,7 @@ type Take = (b: Uint8Array, start: number, end: number, now: Millis) => void;
 export interface RecordingHost {
   /** Runs what a packet brings; a bug of ours ends the connection. Packets are signs of life. */
   arrived(step: () => void): void;
-  /** Another publisher took the place. */
+  /** The place is not its own any longer: another publisher's, or nobody's. */
   replaced(): void;
 }
 
@@ -27,7 +27,7 @@ export class Recording {
   readonly #site: Site;
   readonly #host: RecordingHost;
   readonly #channels = new Map<number, Take>();
-  readonly #ports = new DisposableStack();
+  readonly #ends = new DisposableStack();
 
   private constructor(site: Site, publisher: Publisher, host: RecordingHost) {
     this.#site = site;
@@ -55,7 +55,15 @@ export class Recording {
     if (!site.publishers.claim(publisher, monotonicMs())) {
       return { status: 403, reason: "Somebody Else Publishes Here" };
     }
-    return new Recording(site, publisher, host);
+    const recording = new Recording(site, publisher, host);
+    recording.#watch(target.over);
+    return recording;
+  }
+
+  #watch(over: AbortSignal): void {
+    const ended = (): void => this.#host.replaced();
+    over.addEventListener("abort", ended, { once: true });
+    this.#ends.defer(() => over.removeEventListener("abort", ended));
   }
 
   /** Packets of this track come on these channels of the connection. */
@@ -75,7 +83,7 @@ export class Recording {
       rtcp: (packet) =>
         this.#host.arrived(() => track.track?.receiveControl(packet, 0, packet.length)),
     });
-    this.#ports.defer(leave);
+    this.#ends.defer(leave);
   }
 
   /** A packet came on the connection. */
@@ -96,7 +104,7 @@ export class Recording {
 
   end(how: PublishEnd): void {
     this.#site.publishers.release(this.publisher);
-    this.#ports.dispose();
+    this.#ends.dispose();
     this.publisher.end(how);
   }
 }

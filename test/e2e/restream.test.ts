@@ -61,8 +61,11 @@ beforeAll(async () => {
         leases++;
         return { stream: found, release: () => void leases-- };
       },
-      publish: ({ path }) =>
-        path === "pushed" ? { stream: pushed, onState: (state) => states.push(state) } : null,
+      publish: ({ path }) => {
+        if (path !== "pushed") return null;
+        const over = new AbortController().signal;
+        return { stream: pushed, over, onState: (state) => states.push(state) };
+      },
       authorize: [{ user: LOGIN.user, password: new Secret(LOGIN.password) }],
       log,
     }),
