@@ -76,7 +76,13 @@ test("a codec that nobody can forward", async () => {
   const strange = { ...VIDEO, format: { ...VIDEO.format, encoding: "MP4V-ES" } };
   const { err, code } = await probe(camera({ media: [strange] }).source());
   expect(code).toBe(1);
-  expect(err).toContain("mpeg4");
+  expect(err).toContain("MP4V-ES");
+});
+
+test("what neither puller can do is told in the native one's words", async () => {
+  const { err, code } = await probe(camera().source().replace("rtsp:", "rtsp+http:"));
+  expect(code).toBe(1);
+  expect(err).toContain("does not carry RTSP over HTTP");
 });
 
 test.each([

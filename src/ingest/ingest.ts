@@ -11,12 +11,13 @@ import { Fault, type FaultCode, faultOf } from "../core/fault.ts";
 import type { Secret } from "../core/secret.ts";
 import type { Millis, UnixMs } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
+import { pullerFor } from "../source/av-source.ts";
 import type { CameraState, Cause } from "../stream/camera-state.ts";
 import type { Stream } from "../stream/stream.ts";
 import type { Log } from "../telemetry/log.ts";
 import { AttemptGate } from "./gate.ts";
 import type { OpenSession, PullCounters, PullSession, SessionEnd } from "./puller.ts";
-import { isRtsp, RtspPuller, type RtspSettings } from "./rtsp-puller.ts";
+import { RtspPuller, type RtspSettings } from "./rtsp-puller.ts";
 import { PULL_TIMING, type PullTiming } from "./timing.ts";
 
 /** What fetches the source: the RTSP client of the hub, or libav. */
@@ -201,7 +202,7 @@ export class Pull implements AsyncDisposable {
   #firstPuller(): PullerName {
     const { puller = "auto", ffmpeg, source } = this.#options;
     if (puller !== "auto") return puller;
-    return ffmpeg === undefined || isRtsp(source) ? "native" : "ffmpeg";
+    return ffmpeg === undefined ? "native" : pullerFor(source.reveal());
   }
 
   /**

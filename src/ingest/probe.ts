@@ -1,9 +1,10 @@
 /** Pulls a source for a few seconds and says what it sends. */
-import { Fault } from "../core/fault.ts";
+import { Fault, type FaultCode } from "../core/fault.ts";
 import type { Secret } from "../core/secret.ts";
 import { type Millis, type RtpTicks, ticksBetween } from "../core/units.ts";
 import { monotonicMs } from "../native/clock.ts";
 import type { Codec } from "../rtp/track-format.ts";
+import { parseAddress } from "../rtsp/address.ts";
 import { pullerFor } from "../source/av-source.ts";
 import { Stream } from "../stream/stream.ts";
 import type { Track } from "../stream/track.ts";
@@ -62,17 +63,33 @@ export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   if (pullerFor(source.reveal()) === "ffmpeg") {
     return { ...(await look(options, libav)), puller: "ffmpeg", notNative: null, survey: null };
   }
-  const survey = await surveyRtsp(source.reveal(), tls);
+  const survey = await surveyed(source.reveal(), tls);
   const native = new RtspPuller({ transport, tls });
   try {
     const seen = await look(options, (context) => native.open(context));
     return { ...seen, puller: "native", notNative: null, survey };
   } catch (thrown) {
     if (!(thrown instanceof Fault) || !isBeyondNative(thrown)) throw thrown;
-    const seen = await look(options, libav);
+    // When libav cannot either, what the native client said is the better word.
+    const seen = await look(options, libav).catch(() => Promise.reject(thrown));
     return { ...seen, puller: "ffmpeg", notNative: thrown.message, survey };
   }
 }
+
+/** `null` of a camera that does not converse so, and may send all the same. */
+async function surveyed(source: string, tls: TlsSettings): Promise<RtspSurvey | null> {
+  if (parseAddress(source).tunnel) return null;
+  try {
+    return await surveyRtsp(source, tls);
+  } catch (thrown) {
+    const bent = thrown instanceof Fault && BENT.includes(thrown.code);
+    if (!bent) throw thrown;
+    return null;
+  }
+}
+
+/** What a camera may do to a survey that it does not do to a pull: hang up, or not answer. */
+const BENT: readonly FaultCode[] = ["camera_closed", "camera_timeout", "camera_protocol"];
 
 /** What libav may still be able to do. */
 function isBeyondNative({ code }: Fault): boolean {

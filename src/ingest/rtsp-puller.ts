@@ -5,7 +5,6 @@
  * @module
  */
 import { Fault, faultOf } from "../core/fault.ts";
-import type { Secret } from "../core/secret.ts";
 import { parseAddress, type RtspAddress } from "../rtsp/address.ts";
 import type { Lower } from "../rtsp/transport.ts";
 import { Dialer } from "./dialer.ts";
@@ -28,11 +27,6 @@ export interface RtspSettings {
 
 /** What holds where nothing else is said. */
 const DEFAULTS: RtspSettings = { transport: "auto", tls: { verify: true, fingerprint: null } };
-
-/** True for the addresses that this puller can pull. */
-export function isRtsp(source: Secret): boolean {
-  return /^\s*rtsp(s|\+https?)?:/i.test(source.reveal());
-}
 
 /** Serves one camera for as long as it is pulled. */
 export class RtspPuller {

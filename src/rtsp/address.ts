@@ -137,8 +137,11 @@ function encodePath(path: string): string {
   return path.replace(/[^\x21-\x7e]+/gu, (characters) => encodeURIComponent(characters));
 }
 
-/** Some cameras take the password in the path (`/user=admin_password=…`) or in the query. */
-function withoutSecrets(path: string): string {
+/**
+ * A path as it may be shown: without its query, and without what some cameras take in the path
+ * (`/user=admin_password=…`).
+ */
+export function withoutSecrets(path: string): string {
   return path.replace(/\?.*$/s, "").replace(/(pass\w*?|pwd|token|auth|key|secret)=.*$/is, "$1=…");
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import { parseAddress, withoutSecrets } from "../rtsp/address.ts";
 
 /** What to open, and how. */
 export interface AvInputOptions {
@@ -159,7 +159,7 @@ function parsed(text: string): URL {
 /** Stream keys and tokens stand in the last part of the path or in the query. */
 function labelOf({ protocol, host, pathname }: URL): string {
   const path = protocol.startsWith("rtmp") ? pathname.replace(/[^/]+$/, "…") : pathname;
-  return `${protocol}//${host}${path.replace(/(pass\w*?|pwd|token|auth|key|secret)=.*$/is, "$1=…")}`;
+  return `${protocol}//${host}${withoutSecrets(path)}`;
 }
 
 function invalid(reason: string): Fault {

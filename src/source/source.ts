@@ -5,7 +5,7 @@
  * @module
  */
 import { Fault } from "../core/fault.ts";
-import { parseAddress } from "../rtsp/address.ts";
+import { parseAddress, withoutSecrets } from "../rtsp/address.ts";
 import { avSource, isLocalFile, pullerFor } from "./av-source.ts";
 
 /** Whether the stream is pushed to the hub, over RTSP, instead of pulled. */
@@ -27,8 +27,22 @@ export function checkSource(text: string): void {
 /** The address without what may be a secret: for people and logs. */
 export function sourceLabel(text: string): string {
   if (isPublished(text)) return "publish://";
-  return pullerFor(text) === "native" ? parseAddress(text).requestUri : labelOf(text);
+  return pullerFor(text) === "native" ? shown(parseAddress(text).requestUri) : labelOf(text);
 }
+
+/** Numbers such as `channel=1` tell streams apart; what else stands in a query may be a secret. */
+function shown(uri: string): string {
+  const [path = "", query] = uri.split(/\?(.*)/s);
+  if (query === undefined) return withoutSecrets(path);
+  const parameters = query.split("&").map((parameter) => {
+    if (TELLING.test(parameter)) return parameter;
+    return parameter.includes("=") ? parameter.replace(/=.*$/s, "=…") : "…";
+  });
+  return `${withoutSecrets(path)}?${parameters.join("&")}`;
+}
+
+/** A parameter that is no secret. */
+const TELLING = /^(?!.*(?:pass|pwd|pin|token|auth|key|secret))\w+=\d{1,3}$/i;
 
 /**
  * Files and devices of the hub's machine are for its configuration file alone.
