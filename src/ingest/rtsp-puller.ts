@@ -16,6 +16,8 @@ import type { TlsSettings } from "./tls.ts";
 const REDIRECTS_MAX = 3;
 /** Once without audio, once away from UDP that brings nothing. */
 const FALLBACKS_MAX = 2;
+/** A camera that restarts may hang up at any request: once is no proof that it is the audio. */
+const HANG_UPS_MAX = 2;
 
 /** What can be chosen about RTSP cameras. */
 export interface RtspSettings {
@@ -36,7 +38,7 @@ export class RtspPuller {
 
   constructor({ transport = DEFAULTS.transport, tls = DEFAULTS.tls }: Partial<RtspSettings>) {
     this.#settings = { transport, tls };
-    this.#way = { lower: transport === "udp" ? "udp" : "tcp", audio: true };
+    this.#way = { lower: transport === "udp" ? "udp" : "tcp", audio: true, hangUps: 0 };
   }
 
   /** The next session: see OpenSession. */
@@ -49,6 +51,8 @@ export class RtspPuller {
 interface Way {
   lower: Lower;
   audio: boolean;
+  /** Times in a row that it hung up where audio was asked for, and sent video without. */
+  hangUps: number;
 }
 
 /** Connections to one camera after another, until one has an end that is not another address. */
@@ -103,6 +107,8 @@ class RtspSession implements PullSession {
       this.#connection = null;
       this.packets += connection.packets;
       if (connection.packets > 0 && !address.tunnel) this.#way.lower = connection.lower;
+      if (connection.packets > 0) this.#way.hangUps = this.#way.audio ? 0 : this.#way.hangUps + 1;
+      this.#way.audio = this.#way.hangUps < HANG_UPS_MAX;
       if (this.#closed || fallbacks === FALLBACKS_MAX || !this.#learns(connection, end)) return end;
       this.#context.counters.fallbacks++;
     }

@@ -181,6 +181,36 @@ describe("tracks", () => {
     expect(p.counters.fallbacks).toBe(1);
   });
 
+  test("the camera hung up by chance: audio is asked for again; twice in a row: no more", async () => {
+    let hangUps = 1;
+    let asked = 0;
+    const cam = camera({
+      script: (request, client) => {
+        if (request.method !== "SETUP" || !request.uri.endsWith("audio")) return undefined;
+        asked++;
+        if (hangUps-- <= 0) return undefined;
+        client.socket.end();
+        return null;
+      },
+    });
+    const { pull: p, stream } = pull(cam.source());
+    const again = async (connects: number) => {
+      for (const client of cam.clients) client.socket.terminate();
+      const back = () => p.counters.connects === connects && p.state.at === "live";
+      await until(back, "live again");
+    };
+    await again(1);
+    expect(stream.audio).toBeNull();
+    await again(2);
+    expect(stream.audio).not.toBeNull();
+    hangUps = 2;
+    await again(3);
+    await again(4);
+    expect([stream.audio, asked]).toEqual([null, 4]);
+    await again(5);
+    expect([stream.audio, asked]).toEqual([null, 4]);
+  });
+
   test("quirk: reports are the only sign of life that is taken, over TCP as well", async () => {
     const cam = camera();
     const { live } = pull(cam.source());

@@ -73,6 +73,14 @@ function continued(track: Track | null, format: TrackFormat | null): Track | nul
   return format === null ? null : new Track(format);
 }
 
+/** Consumers were told what they cannot unlearn, and packets are read by what was described. */
 function isSame(a: TrackFormat, b: TrackFormat): boolean {
-  return a.codec === b.codec && a.clockHz === b.clockHz && a.channels === b.channels;
+  const alike = a.codec === b.codec && a.clockHz === b.clockHz && a.channels === b.channels;
+  return alike && outOfBand(a) === outOfBand(b);
+}
+
+/** What holds until the track ends. Parameter sets of video may change at any time. */
+function outOfBand({ codec, auHeader, picture, parameterSets }: TrackFormat): string {
+  const config = codec === "aac" ? parameterSets.map((set) => set.toHex()) : [];
+  return JSON.stringify([auHeader, picture ?? null, config]);
 }
