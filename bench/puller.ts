@@ -83,7 +83,7 @@ function begin(
       onState: () => {},
       random: Math.random,
       puller: name,
-      ffmpeg: avPuller({ transport: "tcp" }),
+      ffmpeg: avPuller({ transport: "tcp", tls: { verify: true, fingerprint: null } }),
     }),
   );
   pull.start();

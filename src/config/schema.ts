@@ -87,7 +87,10 @@ export const CameraConfig = z.strictObject({
         }),
     })
     .prefault({})
-    .meta({ description: "For `rtsps://` sources." }),
+    .meta({
+      description:
+        "For sources with TLS: `rtsps://`, `rtsp+https://`, and, without `fingerprint`, `https://` and `rtmps://`.",
+    }),
   on_demand: z
     .boolean()
     .default(false)

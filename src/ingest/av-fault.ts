@@ -94,6 +94,13 @@ const SPOKEN: readonly (readonly [RegExp, Meaning])[] = [
     { code: "camera_unreachable", says: "has a host name that is not known here" },
   ],
   [
+    /certificate verify failed/i,
+    {
+      code: "camera_untrusted",
+      says: "shows a certificate that is not trusted here: to trust any, set `tls.verify: false`",
+    },
+  ],
+  [
     /not on whitelist/i,
     { code: "request_invalid", says: "leads to a protocol that is not allowed" },
   ],

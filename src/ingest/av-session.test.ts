@@ -44,7 +44,7 @@ test("a crash of libav costs one connection, and is told", async () => {
       onState: (state) => states.push(state),
       random: Math.random,
       puller: "ffmpeg",
-      ffmpeg: avPuller({ transport: "tcp" }),
+      ffmpeg: avPuller({ transport: "tcp", tls: { verify: true, fingerprint: null } }),
     }),
   );
   pull.start();

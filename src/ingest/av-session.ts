@@ -18,6 +18,7 @@ import type { Track } from "../stream/track.ts";
 import { type TrackKind, UnitReader } from "../stream/unit-wire.ts";
 import type { AvOrder, AvReport } from "./av-process.ts";
 import type { OpenSession, PullSession, SessionContext, SessionEnd } from "./puller.ts";
+import { authoritiesFile, type TlsSettings } from "./tls.ts";
 import { MediaWatch } from "./watch.ts";
 
 /** Imported by nobody: it is another process. */
@@ -33,6 +34,8 @@ const WALL_CLOCK_INTERVAL_MS: Millis = 1_000;
 export interface AvSettings {
   /** For RTSP; `auto` is TCP, or UDP where the camera refuses TCP. */
   readonly transport: "auto" | "tcp" | "udp";
+  /** For sources that speak TLS. */
+  readonly tls: TlsSettings;
 }
 
 /** Opens sessions of the `ffmpeg` puller. */
@@ -107,6 +110,7 @@ class AvSession implements PullSession {
       camera,
       source: source.reveal(),
       transport: this.#settings.transport,
+      tls: { ...this.#settings.tls, authorities: authoritiesFile() },
       timeoutMs: timing.connectMs,
     };
     // Read here too, so that a wrong address is told without a process.

@@ -65,7 +65,7 @@ function begin(puller: PullerName, source: string, options: Partial<PullOptions>
       random: Math.random,
       timing: FAST,
       puller,
-      ffmpeg: avPuller({ transport: "auto" }),
+      ffmpeg: avPuller({ transport: "auto", tls: { verify: true, fingerprint: null } }),
       ...options,
     }),
   );
@@ -118,7 +118,7 @@ describe.each<PullerName>(["native", "ffmpeg"])("the %s puller", (puller) => {
   test("over UDP too", async () => {
     const { live, pull } = begin(puller, camera().source(), {
       transport: "udp",
-      ffmpeg: avPuller({ transport: "udp" }),
+      ffmpeg: avPuller({ transport: "udp", tls: { verify: true, fingerprint: null } }),
     });
     await live();
     expect(pull.transport).toBe("udp");

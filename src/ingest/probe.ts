@@ -59,7 +59,7 @@ export interface ProbeReport {
 /** @throws Fault that says why nothing can be pulled */
 export async function probe(options: ProbeOptions): Promise<ProbeReport> {
   const { source, transport, tls } = options;
-  const libav = avPuller({ transport });
+  const libav = avPuller({ transport, tls });
   if (pullerFor(source.reveal()) === "ffmpeg") {
     return { ...(await look(options, libav)), puller: "ffmpeg", notNative: null, survey: null };
   }

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Secret } from "../core/secret.ts";
 import { Stream } from "../stream/stream.ts";
+import { avPuller } from "./av-session.ts";
 import { until } from "./fixtures/camera.ts";
 import { ScriptedCamera } from "./fixtures/scripted.ts";
-import { Pull } from "./ingest.ts";
+import { Pull, type PullerName } from "./ingest.ts";
 import type { TlsSettings } from "./tls.ts";
 
 /** What a camera makes for itself when it is first switched on. */
@@ -25,7 +26,7 @@ async function fingerprintOf(file: string): Promise<string> {
   return new Bun.CryptoHasher("sha256").update(der).digest("hex");
 }
 
-async function outcome(tls: TlsSettings, secure = true) {
+async function outcome(tls: TlsSettings, secure = true, puller: PullerName = "native") {
   using camera = new ScriptedCamera(
     secure ? { tls: { key: Bun.file(key), cert: Bun.file(cert) } } : {},
   );
@@ -36,6 +37,8 @@ async function outcome(tls: TlsSettings, secure = true) {
     onState: () => {},
     random: Math.random,
     tls,
+    puller,
+    ffmpeg: avPuller({ transport: "tcp", tls }),
     timing: { connectMs: 2_000, replyMs: 1_000 },
   });
   pull.start();
@@ -76,6 +79,15 @@ describe("rtsps", () => {
   test("anyone, where that is wanted", async () => {
     expect((await outcome({ verify: false, fingerprint: null })).at).toBe("live");
   });
+
+  test("by libav: refused and trusted alike, but for a fingerprint, which it cannot see", async () => {
+    const untrusted = await outcome({ verify: true, fingerprint: null }, true, "ffmpeg");
+    expect(untrusted).toMatchObject({ at: "refused", code: "camera_untrusted" });
+    expect(untrusted.camera.requests).toEqual([]);
+    expect((await outcome({ verify: false, fingerprint: null }, true, "ffmpeg")).at).toBe("live");
+    const pinned = await outcome({ verify: true, fingerprint }, true, "ffmpeg");
+    expect(pinned).toMatchObject({ at: "refused", code: "request_invalid" });
+  }, 30_000);
 
   test("a camera that speaks no TLS", async () => {
     const { code, message } = await outcome({ verify: false, fingerprint: null }, false);

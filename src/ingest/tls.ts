@@ -1,4 +1,5 @@
 /** Whether a camera that speaks TLS is the one that is meant. */
+import { existsSync } from "node:fs";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { Socket } from "bun";
 import { Fault } from "../core/fault.ts";
@@ -12,6 +13,20 @@ export interface TlsSettings {
    * and no other. `null` for any that passes `verify`.
    */
   readonly fingerprint: string | null;
+}
+
+/** Where systems keep the authorities that they trust: Debian, Fedora, Alpine and macOS, SUSE. */
+const AUTHORITIES = [
+  "/etc/ssl/certs/ca-certificates.crt",
+  "/etc/pki/tls/certs/ca-bundle.crt",
+  "/etc/ssl/cert.pem",
+  "/etc/ssl/ca-bundle.pem",
+] as const;
+
+/** For libav, which knows none: `SSL_CERT_FILE`, or the system's; `null` when there is neither. */
+export function authoritiesFile(): string | null {
+  const given = process.env["SSL_CERT_FILE"];
+  return given || (AUTHORITIES.find((path) => existsSync(path)) ?? null);
 }
 
 /** Whom the connection is meant for. */

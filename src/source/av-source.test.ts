@@ -4,7 +4,8 @@ import { avFault } from "../ingest/av-fault.ts";
 import { AvError } from "../native/av-demux.ts";
 import { avSource, isLocalFile, pullerFor } from "./av-source.ts";
 
-const SETTINGS = { transport: "auto", timeoutMs: 5_000 } as const;
+const TLS = { verify: true, fingerprint: null, authorities: "/etc/ca.pem" };
+const SETTINGS = { transport: "auto", timeoutMs: 5_000, tls: TLS } as const;
 const read = (source: string) => avSource(source, SETTINGS);
 
 describe("sources for libav", () => {
@@ -72,6 +73,19 @@ describe("sources for libav", () => {
     expect(read("rtmp://10.0.0.9/live/streamkey").label).toBe("rtmp://10.0.0.9/live/…");
     expect(read("srt://10.0.0.9:9000?passphrase=hunter2").label).toBe("srt://10.0.0.9:9000");
   });
+
+  test.each(["rtsps", "rtmps", "https"])(
+    "%s is believed only what its certificate says",
+    (scheme) => {
+      const source = `${scheme}://u:hunter2@cam.example/a`;
+      const optionsOf = (tls: Partial<typeof TLS> | { fingerprint: string }) =>
+        avSource(source, { ...SETTINGS, tls: { ...TLS, ...tls } }).options;
+      expect(optionsOf({})).toMatchObject({ tls_verify: "1", ca_file: "/etc/ca.pem" });
+      expect(optionsOf({ verify: false })).toMatchObject({ tls_verify: "0" });
+      expect(() => optionsOf({ fingerprint: "00" })).toThrow("knows no `tls.fingerprint`");
+      expect(read(source.replace("s:", ":")).options).not.toHaveProperty("tls_verify");
+    },
+  );
 
   test("playlists are paced: they come in bursts of whole segments", () => {
     expect(read("https://10.0.0.9/a/index.m3u8?x=1").paced).toBe(true);

@@ -34,8 +34,19 @@ export interface AvSource extends AvInputOptions {
   readonly looped: boolean;
 }
 
+/** How a source that speaks TLS proves who it is. */
+export interface AvTls {
+  /** Its certificate must be signed by one of `authorities`, for its host name. */
+  readonly verify: boolean;
+  /** Libav cannot look for one: sources with TLS are refused while this is not `null`. */
+  readonly fingerprint: string | null;
+  /** File of certificates in PEM form; `null` for none, and then nobody is trusted. */
+  readonly authorities: string | null;
+}
+
 /** What can be chosen about a source for libav. */
 export interface AvSourceSettings {
+  readonly tls: AvTls;
   /** RTSP only. */
   readonly transport: "auto" | "tcp" | "udp";
   /** For the connection, and for each read, as far as the protocol has such a thing. */
@@ -49,11 +60,11 @@ const USER_AGENT = "onepull";
 /** What libav is told of each scheme: the protocols that it may use, and more. */
 const SCHEMES: Readonly<Record<string, (settings: AvSourceSettings) => Record<string, string>>> = {
   rtsp: rtspOptions,
-  rtsps: rtspOptions,
+  rtsps: (settings) => ({ ...rtspOptions(settings), ...tlsOptions(settings) }),
   rtmp: (settings) => streaming(settings, "rtmp,tcp"),
-  rtmps: (settings) => streaming(settings, "rtmps,tls,tcp"),
+  rtmps: (settings) => ({ ...streaming(settings, "rtmps,tls,tcp"), ...tlsOptions(settings) }),
   http: httpOptions,
-  https: httpOptions,
+  https: (settings) => ({ ...httpOptions(settings), ...tlsOptions(settings) }),
   srt: ({ timeoutMs }) => ({
     protocol_whitelist: "srt",
     connect_timeout: String(timeoutMs),
@@ -139,6 +150,19 @@ function httpOptions(settings: AvSourceSettings): Record<string, string> {
     // Of playlists: as near to now as they can be read without running dry.
     live_start_index: "-2",
   };
+}
+
+/**
+ * libav trusts everyone unless told otherwise. It compares no address in figures with the
+ * certificate, and passes nothing of this on to the segments of a playlist.
+ */
+function tlsOptions({ tls }: AvSourceSettings): Record<string, string> {
+  const { verify, fingerprint, authorities } = tls;
+  if (fingerprint !== null) {
+    throw invalid("is one for the ffmpeg puller, which knows no `tls.fingerprint`: use rtsps://");
+  }
+  if (!verify) return { tls_verify: "0" };
+  return { tls_verify: "1", ...(authorities !== null && { ca_file: authorities }) };
 }
 
 function streaming({ timeoutMs }: AvSourceSettings, protocols: string): Record<string, string> {

@@ -56,5 +56,6 @@ export function refuseLocal(text: string): void {
 }
 
 function labelOf(text: string): string {
-  return avSource(text, { transport: "auto", timeoutMs: 0 }).label;
+  const tls = { verify: true, fingerprint: null, authorities: null };
+  return avSource(text, { transport: "auto", timeoutMs: 0, tls }).label;
 }

@@ -59,7 +59,8 @@ async function readOnce(source: string, pictures: number, deadline: AbortSignal)
     formats = of;
   };
   const receiver = { described, unit: take };
-  const settings = { transport: "auto", timeoutMs: 5_000 } as const;
+  const tls = { verify: true, fingerprint: null, authorities: null };
+  const settings = { transport: "auto", timeoutMs: 5_000, tls } as const;
   const signal = AbortSignal.any([enough.signal, deadline]);
   await readSource(avSource(source, settings), receiver, signal);
   const of = (kind: TrackKind) => units.filter((unit) => unit.kind === kind);
