@@ -152,6 +152,27 @@ describe("a publisher", () => {
     expect(states.filter(({ at }) => at === "reconnecting" || at === "ended")).toEqual([]);
   });
 
+  test("over UDP: what was overtaken is waited for, and then given up", async () => {
+    const { site, stream } = rig();
+    const client = new Client(site);
+    const socket = await Bun.udpSocket({ hostname: "127.0.0.1", port: 0 });
+    using closing = new DisposableStack();
+    closing.defer(() => socket.close());
+    const over = `RTP/AVP;unicast;client_port=${socket.port}-${socket.port + 1};mode=record`;
+    await client.ask("ANNOUNCE", "/push", [SDP_TYPE], ANNOUNCED);
+    const { headers } = await client.ask("SETUP", "/push/streamid=0", [["Transport", over]]);
+    const port = Number(/server_port=(\d+)/.exec(headers.get("Transport") ?? "")?.[1]);
+    expect(await client.status("RECORD", "/push")).toBe(200);
+    for (const sequence of [1, 3, 2, 5]) {
+      socket.send(keyframe(sequence).subarray(4), port, "127.0.0.1");
+    }
+    const packets = () => stream.video?.counters.packets ?? 0;
+    for (let i = 0; i < 1_000 && packets() < 4; i++) await Bun.sleep(2);
+    expect([packets(), stream.video?.lost, stream.video?.counters.late]).toEqual([4, 1, 0]);
+    client.terminate();
+    await site.pairs[Symbol.asyncDispose]();
+  });
+
   test.each([
     ["where nothing is to be published", "/lobby", ANNOUNCED, 404],
     ["with nothing that can be forwarded", "/push", writeSdp("x", [odd]), 415],

@@ -1,6 +1,7 @@
 /** Somebody who sends a stream to the hub: what was announced, and how far it is live. */
 import type { Millis } from "../core/units.ts";
 import { monotonicMs, unixMs } from "../native/clock.ts";
+import { ReorderWindow } from "../rtp/reorder.ts";
 import type { TrackFormat } from "../rtp/track-format.ts";
 import type { Media, SessionDescription } from "../rtsp/sdp.ts";
 import { trackFormatOf } from "../rtsp/track-formats.ts";
@@ -15,6 +16,8 @@ export interface AnnouncedTrack {
   readonly chosen: { readonly format: TrackFormat; readonly payloadType: number } | null;
   track: Track | null;
   isSetUp: boolean;
+  /** Of packets that come by UDP and may overtake each other; `null` for others. */
+  window: ReorderWindow | null;
 }
 
 type State =
@@ -35,6 +38,8 @@ export interface PublisherOptions {
   readonly silentMs: number;
   /** Another publisher took its place: the connection is to be closed. */
   readonly onReplaced: () => void;
+  /** Runs what packets bring later than they come; a bug of ours ends the connection. */
+  readonly run: (step: () => void) => void;
 }
 
 /** What can be forwarded of what was announced; `null` when nothing can. */
@@ -45,7 +50,7 @@ export function choose({ media }: SessionDescription): AnnouncedTrack[] | null {
       return carried && { format: carried, payloadType: format.payloadType };
     });
     const chosen = formats.find((format) => format !== null) ?? null;
-    return { media: medium, chosen, track: null, isSetUp: false };
+    return { media: medium, chosen, track: null, isSetUp: false, window: null };
   });
   return tracks.some(({ chosen }) => chosen !== null) ? tracks : null;
 }
@@ -59,7 +64,11 @@ export class Publisher {
   #state: State = { at: "announced" };
   #packetAt: Millis = monotonicMs();
   #arrived = false;
+  /** When the packets came that are handed on now. */
+  #now: Millis = 0;
   #flushing: ReturnType<typeof setImmediate> | null = null;
+  /** For packets that are waited for. */
+  #expiring: Timer | null = null;
 
   constructor(tracks: readonly AnnouncedTrack[], options: PublisherOptions) {
     this.path = options.path;
@@ -98,12 +107,21 @@ export class Publisher {
   /** Takes the RTP packet in [start, end) of `b`, borrowed; `flush` hands it on. */
   rtp(announced: AnnouncedTrack, b: Uint8Array, start: number, end: number, now: Millis): void {
     const { track, chosen } = announced;
-    if (track === null || end - start < 2 || (b[start + 1]! & 0x7f) !== chosen?.payloadType) {
+    if (track === null || end - start < 4 || (b[start + 1]! & 0x7f) !== chosen?.payloadType) {
       this.ignored++;
       return;
     }
     this.#arrived = true;
-    track.receive(b, start, end, now);
+    this.#now = now;
+    if (announced.window === null) track.receive(b, start, end, now);
+    else announced.window.push(b, start, end, (b[start + 2]! << 8) | b[start + 3]!, now);
+  }
+
+  /** Packets of this track come by UDP, and may overtake each other. */
+  order(announced: AnnouncedTrack): void {
+    announced.window = new ReorderWindow((b, start, end) =>
+      announced.track?.receive(b, start, end, this.#now),
+    );
   }
 
   /** Takes one RTP packet that came by itself; what one turn of the loop brings is one flush. */
@@ -112,8 +130,26 @@ export class Publisher {
     this.rtp(announced, packet, 0, packet.length, monotonicMs());
     this.#flushing ??= setImmediate(() => {
       this.#flushing = null;
-      this.flush(monotonicMs());
+      this.#options.run(() => this.#expire(monotonicMs()));
     });
+  }
+
+  /** Packets that were overtaken are waited for, but not for long. */
+  #expire(now: Millis): void {
+    this.#now = now;
+    for (const { window } of this.#tracks) window?.expire(now);
+    this.flush(now);
+    const due = this.#tracks.map(({ window }) => window?.deadline ?? Number.POSITIVE_INFINITY);
+    const deadline = Math.min(...due);
+    if (this.#state.at === "over" || deadline === Number.POSITIVE_INFINITY) return;
+    this.#expiring ??= setTimeout(
+      () => {
+        this.#expiring = null;
+        this.#arrived = true;
+        this.#options.run(() => this.#expire(monotonicMs()));
+      },
+      Math.ceil(deadline - now),
+    );
   }
 
   /** Everything that one read brought goes to the sinks at once. */
@@ -146,6 +182,7 @@ export class Publisher {
     if (at === "over") return;
     this.#state = { at: "over" };
     if (this.#flushing !== null) clearImmediate(this.#flushing);
+    if (this.#expiring !== null) clearTimeout(this.#expiring);
     if (how === "replaced") this.#options.onReplaced();
     if (at === "announced") return;
     const { target, path } = this.#options;

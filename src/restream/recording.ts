@@ -15,7 +15,7 @@ type Take = (b: Uint8Array, start: number, end: number, now: Millis) => void;
 
 /** What a recording needs of its connection. */
 export interface RecordingHost {
-  /** Runs what a packet brings; a bug of ours ends the connection. Packets are signs of life. */
+  /** Runs what packets bring, at once or soon after; a bug of ours ends the connection. Packets are signs of life. */
   arrived(step: () => void): void;
   /** The place is not its own any longer: another publisher's, or nobody's. */
   replaced(): void;
@@ -51,6 +51,7 @@ export class Recording {
       target,
       silentMs: site.timing.silentMs,
       onReplaced: () => host.replaced(),
+      run: (step) => host.arrived(step),
     });
     if (!site.publishers.claim(publisher, monotonicMs())) {
       return { status: 403, reason: "Somebody Else Publishes Here" };
@@ -77,6 +78,7 @@ export class Recording {
   takeDatagrams(track: AnnouncedTrack, pair: UdpPair, from: Pick<Peer, "address" | "ports">): void {
     track.isSetUp = true;
     const { publisher } = this;
+    publisher.order(track);
     const leave = pair.admit({
       ...from,
       rtp: (packet) => this.#host.arrived(() => publisher.datagram(track, packet)),
