@@ -79,7 +79,7 @@ class UnitOutput implements AvReceiver {
     writeWhole(hello, hello.length);
   }
 
-  unit(kind: TrackKind, { b, start, end, timestamp }: AvUnit): void {
+  unit(kind: TrackKind, { b, start, end, timestamp, gapBefore }: AvUnit): void {
     const length = end - start;
     this.#reserve(UNIT_HEAD_BYTES + length);
     const now = monotonicMs();
@@ -94,10 +94,10 @@ class UnitOutput implements AvReceiver {
       capturedClock: "arrival",
       keyframe: false,
       damaged: false,
-      gapBefore: false,
+      gapBefore,
       replayed: false,
     };
-    writeUnitHead(this.#view, 0, unit, { kind, gapBefore: false });
+    writeUnitHead(this.#view, 0, unit, { kind, gapBefore });
     this.#bytes.set(b.subarray(start, end), UNIT_HEAD_BYTES);
     writeWhole(this.#bytes, UNIT_HEAD_BYTES + length);
   }

@@ -32,6 +32,8 @@ export interface AvUnit {
   readonly end: number;
   /** In the clock of the track's format. */
   readonly timestamp: RtpTicks;
+  /** Something in front of it is missing. */
+  readonly gapBefore: boolean;
 }
 
 /**
@@ -64,6 +66,8 @@ class AvReader {
   #offset = 0;
   #first = Number.POSITIVE_INFINITY;
   #last = 0;
+  /** A damaged packet was left out, and the next one has to say so. */
+  readonly #missing: Record<TrackKind, boolean> = { video: false, audio: false };
 
   constructor(source: AvSource, input: AvInput, receiver: AvReceiver, signal: AbortSignal) {
     this.#source = source;
@@ -115,7 +119,7 @@ class AvReader {
     for (const format of formats) {
       const { kind } = format;
       readers[kind] = new AvTrackReader(format, (b, start, end, timestamp) =>
-        this.#receiver.unit(kind, { b, start, end, timestamp }),
+        this.#receiver.unit(kind, { b, start, end, timestamp, gapBefore: this.#gap(kind) }),
       );
     }
     return readers;
@@ -130,7 +134,15 @@ class AvReader {
     const due = packet.decode ?? packet.presentation;
     const waitMs = due === null ? 0 : (this.#pacer?.waitMs(due + this.#offset) ?? 0);
     if (waitMs > 0) await this.#pause(waitMs);
-    readers[packet.kind]?.packet(packet, this.#offset);
+    if (packet.damaged) this.#missing[packet.kind] = true;
+    else readers[packet.kind]?.packet(packet, this.#offset);
+  }
+
+  /** Whether something is missing, told once. */
+  #gap(kind: TrackKind): boolean {
+    const missing = this.#missing[kind];
+    this.#missing[kind] = false;
+    return missing;
   }
 
   /** True when the source was taken back to its start. */

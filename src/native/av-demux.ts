@@ -20,6 +20,7 @@ import {
   AV_LOG_ERROR,
   AV_LOG_QUIET,
   AV_NOPTS_VALUE,
+  AV_PKT_FLAG_CORRUPT,
   AVERROR_EAGAIN,
   AVERROR_EOF,
   AVFMT_FLAG_NOPARSE,
@@ -95,6 +96,8 @@ export interface AvPacket {
   readonly decode: number | null;
   /** Seconds; 0 when not known. */
   readonly duration: number;
+  /** The demuxer knows that something of it is missing. */
+  readonly damaged: boolean;
 }
 
 /** libav refused. */
@@ -218,13 +221,14 @@ export class AvInput implements AsyncDisposable {
   }
 
   #packetOf({ track: { kind }, secondsPerTick }: Selected): AvPacket {
-    const { pts, dts, duration, data } = this.#packet;
+    const { pts, dts, duration, data, flags } = this.#packet;
     return {
       kind,
       bytes: data ?? new Uint8Array(0),
       presentation: pts === AV_NOPTS_VALUE ? null : Number(pts) * secondsPerTick,
       decode: dts === AV_NOPTS_VALUE ? null : Number(dts) * secondsPerTick,
       duration: Number(duration) * secondsPerTick,
+      damaged: (flags & AV_PKT_FLAG_CORRUPT) !== 0,
     };
   }
 }

@@ -30,6 +30,7 @@ interface Heard {
   readonly kind: TrackKind;
   readonly bytes: Uint8Array;
   readonly timestamp: number;
+  readonly gapBefore: boolean;
   readonly at: number;
 }
 
@@ -51,8 +52,8 @@ async function readOnce(source: string, pictures: number, deadline: AbortSignal)
   const units: Heard[] = [];
   let formats: readonly TrackFormat[] = [];
   let seen = 0;
-  const take = (kind: TrackKind, { b, start, end, timestamp }: AvUnit): void => {
-    units.push({ kind, bytes: b.slice(start, end), timestamp, at: monotonicMs() });
+  const take = (kind: TrackKind, { b, start, end, timestamp, gapBefore }: AvUnit): void => {
+    units.push({ kind, bytes: b.slice(start, end), timestamp, gapBefore, at: monotonicMs() });
     if (kind === "video" && ++seen === pictures) enough.abort();
   };
   const described = (of: readonly TrackFormat[]): void => {
@@ -132,6 +133,15 @@ function owned<T extends Bun.Subprocess>(child: T): T {
   return child;
 }
 
+/** MPEG-TS without the packet of this stream that comes at this place. */
+function withoutPacket(b: Uint8Array, stream: number, place: number): Uint8Array<ArrayBuffer> {
+  const packets = Array.from({ length: b.length / 188 }, (_, i) => b.slice(i * 188, i * 188 + 188));
+  const those = packets.filter((packet) => (((packet[1]! & 0x1f) << 8) | packet[2]!) === stream);
+  return Uint8Array.from(
+    packets.filter((packet) => packet !== those[place]).flatMap((p) => [...p]),
+  );
+}
+
 /** A port that nobody has at this moment. */
 function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
@@ -145,6 +155,17 @@ const COPY = ["-c", "copy"];
 describe("over HTTP", () => {
   test("MPEG-TS, with a password", async () => {
     expectClip(await read(serve("video/mp2t", [...COPY, "-f", "mpegts"])));
+  });
+
+  test("MPEG-TS with a hole: the picture is left out, and the next one says so", async () => {
+    const whole = await Bun.file(convert(clip, "whole.ts", COPY)).bytes();
+    const holed = withoutPacket(whole, 0x100, 40);
+    const fetch = () => new Response(holed);
+    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch });
+    stack.defer(() => server.stop(true));
+    const { video } = await read(`http://127.0.0.1:${server.port}/`, CLIP_PICTURES);
+    expect(video.length).toBe(CLIP_PICTURES - 1);
+    expect(video.filter(({ gapBefore }) => gapBefore).length).toBe(1);
   });
 
   test("FLV", async () => {
