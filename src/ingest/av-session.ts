@@ -58,6 +58,7 @@ class AvSession implements PullSession {
   #closing = false;
   #last: AvReport | null = null;
   #timer: Timer | null = null;
+  #timerAt: Millis = Number.POSITIVE_INFINITY;
   /** When the source must have been described. */
   #openBy: Millis = 0;
   #described = false;
@@ -176,6 +177,8 @@ class AvSession implements PullSession {
     if (!this.#videoArrived) return;
     this.#videoArrived = false;
     if (this.#watch.arrived(now, this.#watch.live || stream.keyframe >= 0)) onLive();
+    // What comes first is waited for longer than what comes next.
+    if (this.#watch.deadline < this.#timerAt) this.#wake();
   }
 
   /** A timer that fires too early costs one look. */
@@ -183,6 +186,7 @@ class AvSession implements PullSession {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     const at = this.#described ? this.#watch.deadline : this.#openBy;
+    this.#timerAt = at;
     if (this.#ended || at === Number.POSITIVE_INFINITY) return;
     const waitMs = Math.max(0, Math.ceil(at - monotonicMs()));
     this.#timer = setTimeout(() => this.#guard(() => this.#check()), waitMs);
