@@ -11,7 +11,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { Fault, faultOf } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
-import { monotonicMs, unixMs } from "../native/clock.ts";
+import { monotonicMs } from "../native/clock.ts";
 import { avSource, isLocalFile } from "../source/av-source.ts";
 import type { Unit } from "../stream/sinks.ts";
 import type { Track } from "../stream/track.ts";
@@ -19,6 +19,7 @@ import { type TrackKind, UnitReader } from "../stream/unit-wire.ts";
 import type { AvOrder, AvReport } from "./av-process.ts";
 import type { OpenSession, PullSession, SessionContext, SessionEnd } from "./puller.ts";
 import { authoritiesFile, type TlsSettings } from "./tls.ts";
+import { WallClock } from "./wall.ts";
 import { MediaWatch } from "./watch.ts";
 
 /** Imported by nobody: it is another process. */
@@ -27,8 +28,6 @@ const ENTRY = join(import.meta.dir, "../children/puller.ts");
 const START_MS: Millis = 5_000;
 /** libav takes leave of the source within this, or is ended. */
 const LEAVE_MS: Millis = 400;
-/** How long the wall clock may be off after it was set; also how often it is looked at. */
-const WALL_CLOCK_INTERVAL_MS: Millis = 1_000;
 
 /** What can be chosen about the `ffmpeg` puller. */
 export interface AvSettings {
@@ -64,9 +63,7 @@ class AvSession implements PullSession {
   #described = false;
   #now: Millis = 0;
   #videoArrived = false;
-  /** Wall clock minus monotonic clock. */
-  #wallOffset = 0;
-  #wallReadAt: Millis = Number.NEGATIVE_INFINITY;
+  readonly #wall = new WallClock();
   #label = "the source";
 
   constructor(context: SessionContext, settings: AvSettings) {
@@ -169,11 +166,7 @@ class AvSession implements PullSession {
   #flush(): void {
     const { stream, onLive } = this.#context;
     const now = this.#now;
-    if (now >= this.#wallReadAt + WALL_CLOCK_INTERVAL_MS) {
-      this.#wallReadAt = now;
-      this.#wallOffset = unixMs() - monotonicMs();
-    }
-    stream.flush(now, now + this.#wallOffset);
+    stream.flush(now, this.#wall.at(now));
     if (!this.#videoArrived) return;
     this.#videoArrived = false;
     if (this.#watch.arrived(now, this.#watch.live || stream.keyframe >= 0)) onLive();

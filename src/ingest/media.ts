@@ -1,16 +1,13 @@
 /** What a session receives: which packet is which track's, and whether video comes at all. */
 import type { Fault } from "../core/fault.ts";
 import type { Millis } from "../core/units.ts";
-import { monotonicMs, unixMs } from "../native/clock.ts";
 import type { AgreedTrack } from "../rtsp/client-track.ts";
 import type { Stream } from "../stream/stream.ts";
 import { TrackIntake } from "./intake.ts";
 import type { PullCounters, SessionContext } from "./puller.ts";
 import type { PullTiming } from "./timing.ts";
+import { WallClock } from "./wall.ts";
 import { MediaWatch } from "./watch.ts";
-
-/** How long the wall clock may be off after it was set; also how often it is looked at. */
-const WALL_CLOCK_INTERVAL_MS = 1_000;
 
 /** What the media of a session need of it. */
 export interface MediaOptions
@@ -36,9 +33,7 @@ export class SessionMedia {
   /** Something arrived since the last flush. */
   #arrived = false;
   #videoArrived = false;
-  /** Wall clock minus monotonic clock. */
-  #wallOffset = 0;
-  #wallReadAt: Millis = Number.NEGATIVE_INFINITY;
+  readonly #wall = new WallClock();
 
   constructor(options: MediaOptions) {
     this.#options = options;
@@ -98,11 +93,7 @@ export class SessionMedia {
   flush(now: Millis): void {
     if (!this.#arrived) return;
     this.#arrived = false;
-    if (now >= this.#wallReadAt + WALL_CLOCK_INTERVAL_MS) {
-      this.#wallReadAt = now;
-      this.#wallOffset = unixMs() - monotonicMs();
-    }
-    this.#stream.flush(now, now + this.#wallOffset);
+    this.#stream.flush(now, this.#wall.at(now));
     if (!this.#videoArrived) return;
     this.#videoArrived = false;
     const decodable = this.#watch.live || this.#stream.keyframe >= 0;
@@ -140,7 +131,8 @@ export class SessionMedia {
   }
 
   #at(index: number): TrackIntake | undefined {
-    return this.#intakes.find(({ agreed }) => agreed.index === index);
+    for (const intake of this.#intakes) if (intake.agreed.index === index) return intake;
+    return undefined;
   }
 
   #route(intake: TrackIntake): void {

@@ -69,7 +69,13 @@ export class UdpTrack implements Disposable {
     for (let tries = 0; tries < BIND_TRIES_MAX; tries++) {
       const first = await bind(localAddress, 0);
       const port = first?.address().port ?? 0;
-      const second = first && (await bind(localAddress, port % 2 === 0 ? port + 1 : port - 1));
+      const next = port % 2 === 0 ? port + 1 : port - 1;
+      const second =
+        first &&
+        (await bind(localAddress, next).catch((error: unknown) => {
+          first.close();
+          throw error;
+        }));
       if (first && second) {
         const [rtp, rtcp] = port % 2 === 0 ? [first, second] : [second, first];
         return new UdpTrack(rtp, rtcp, handlers, ssrc);

@@ -35,7 +35,7 @@ export interface AvSource extends AvInputOptions {
 }
 
 /** How a source that speaks TLS proves who it is. */
-export interface AvTls {
+interface AvTls {
   /** Its certificate must be signed by one of `authorities`, for its host name. */
   readonly verify: boolean;
   /** Libav cannot look for one: sources with TLS are refused while this is not `null`. */

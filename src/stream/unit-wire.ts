@@ -28,7 +28,7 @@ import type { Unit } from "./sinks.ts";
 
 const HEAD_BYTES = 8;
 const FACTS_BYTES = 32;
-/** A stored unit is at most 8 MiB (unit-assembler.ts). */
+/** A stored unit is at most 8 MiB (rtp/assembler.ts). */
 const BODY_BYTES_MAX = FACTS_BYTES + (8 << 20);
 /** Two tracks with their parameter sets: each is at most a few hundred bytes. */
 const HELLO_BYTES_MAX = 64 << 10;
