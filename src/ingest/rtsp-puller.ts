@@ -63,6 +63,7 @@ class RtspSession implements PullSession {
   readonly #dialer: Dialer;
   readonly #way: Way;
   #connection: Session | null = null;
+  #played = false;
   #closed = false;
 
   constructor(context: SessionContext, settings: RtspSettings, dialer: Dialer, way: Way) {
@@ -120,7 +121,13 @@ class RtspSession implements PullSession {
     // Nothing but the tunnel goes through what a tunnel is for.
     const lower = address.tunnel ? "tcp" : this.#way.lower;
     const mayFallBack = transport === "auto" && !address.tunnel;
-    const options = { ...this.#context, address, tls, transport: lower, mayFallBack, audio };
+    // A connection after a fallback is no reconnect.
+    const onPlaying = () => {
+      if (!this.#played) this.#context.onPlaying();
+      this.#played = true;
+    };
+    const way = { address, tls, transport: lower, mayFallBack, audio };
+    const options = { ...this.#context, ...way, onPlaying };
     this.#connection = new Session(options);
     return this.#connection;
   }

@@ -116,6 +116,7 @@ describe("the other transport", () => {
     await live();
     expect(p.transport).toBe("tcp");
     expect(p.counters.fallbacks).toBe(2);
+    expect([p.counters.connects, p.counters.reconnects]).toEqual([1, 0]);
   });
 });
 
