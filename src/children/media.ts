@@ -182,6 +182,7 @@ class Media implements Part<MediaMethods> {
     if (!camera) return;
     this.#cameras.delete(id);
     this.#sfu.endCamera(id);
+    this.#restream?.endCamera(id);
     // Workers may go on waiting for a camera that is opened again.
     if (camera.isFed) this.#feedsLost.add(id);
     camera[Symbol.dispose]();
@@ -219,6 +220,7 @@ class Media implements Part<MediaMethods> {
     try {
       const starts = upstream.state.at === "idle" || upstream.state.at === "connecting";
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
+      if (this.#cameras.get(id) !== camera) throw changed(id);
       if (!live) throw notLive(id, upstream);
       const offer = this.#sfu.read(sdp);
       const {
@@ -235,6 +237,10 @@ class Media implements Part<MediaMethods> {
       throw error;
     }
   }
+}
+
+function changed(camera: string): Fault {
+  return new Fault("camera_not_live", `\`${camera}\` was changed at this moment; ask again.`);
 }
 
 function notLive(camera: string, { state, isPublished }: Upstream): Fault {

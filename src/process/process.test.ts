@@ -61,13 +61,17 @@ afterEach(async () => {
   for (const child of children.splice(0)) await child.stop();
 });
 
-function startEcho(): { child: Echo; ups: () => Promise<number>; pids: number[] } {
+function startEcho(fixture = "echo.ts"): {
+  child: Echo;
+  ups: () => Promise<number>;
+  pids: number[];
+} {
   const pids: number[] = [];
   let count = 0;
   const waiting: ((count: number) => void)[] = [];
   const child: Echo = new Child<EchoMethods, EchoEvents, EchoOptions>({
     name: "echo",
-    entry: join(import.meta.dir, "fixtures/echo.ts"),
+    entry: join(import.meta.dir, "fixtures", fixture),
     options: { greeting: "hello", log: { level: "error", format: "text" } },
     listeners: { stats: ({ pid }) => pids.push(pid) },
     onUp: () => {
@@ -135,6 +139,20 @@ describe("child process", () => {
     await child.stop();
     expect(performance.now() - started).toBeLessThan(3_000);
     await gone(pid);
+  });
+
+  test("one that is told to end as it gets ready stays away", async () => {
+    const { child, ups, pids } = startEcho("late.ts");
+    const deadline = performance.now() + 10_000;
+    while (pids.length === 0 && performance.now() < deadline) await Bun.sleep(5);
+    const { pid } = child;
+    let up = false;
+    void ups().then(() => {
+      up = true;
+    });
+    await child.stop();
+    while (child.pid === pid && performance.now() < deadline) await Bun.sleep(5);
+    expect([child.pid, child.up, child.restarts, up]).toEqual([null, false, 0, false]);
   });
 
   test("ends when the hub is killed", async () => {

@@ -122,6 +122,8 @@ export class Child<M extends Methods, E extends Events, Options> implements Asyn
   }
 
   #becameReady(): void {
+    // It was told to end while it said so.
+    if (this.#state.at !== "starting") return;
     this.#state = { at: "up", since: performance.now() };
     this.#options.log.info("process is up", { child: this.name, pid: this.pid });
     this.#options.onUp();

@@ -111,6 +111,19 @@ describe("a publisher", () => {
     expect(states.at(-1)).toMatchObject({ at: "reconnecting", cause: { code: "camera_closed" } });
   });
 
+  test("of a camera that is taken away is disconnected, and the place is free", async () => {
+    const { site, stream, publish } = rig();
+    const [client, next] = [new Client(site), new Client(site)];
+    await publish(client);
+    client.send(keyframe(1));
+    expect([client.connection.path, next.connection.path]).toEqual(["push", null]);
+    client.connection.endStream();
+    expect([client.ended, site.publishers.paths]).toEqual([true, []]);
+    client.send(keyframe(2));
+    expect(stream.video?.counters.packets).toBe(1);
+    expect(await publish(next)).toBe(200);
+  });
+
   test("who is silent is stalled, and live again when it goes on", async () => {
     const { site, states, publish } = rig();
     const client = new Client(site);
