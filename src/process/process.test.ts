@@ -61,7 +61,10 @@ afterEach(async () => {
   for (const child of children.splice(0)) await child.stop();
 });
 
-function startEcho(fixture = "echo.ts"): {
+function startEcho(
+  fixture = "echo.ts",
+  name = "echo",
+): {
   child: Echo;
   ups: () => Promise<number>;
   pids: number[];
@@ -70,7 +73,7 @@ function startEcho(fixture = "echo.ts"): {
   let count = 0;
   const waiting: ((count: number) => void)[] = [];
   const child: Echo = new Child<EchoMethods, EchoEvents, EchoOptions>({
-    name: "echo",
+    name,
     entry: join(import.meta.dir, "fixtures", fixture),
     options: { greeting: "hello", log: { level: "error", format: "text" } },
     listeners: { stats: ({ pid }) => pids.push(pid) },
@@ -139,6 +142,14 @@ describe("child process", () => {
     await child.stop();
     expect(performance.now() - started).toBeLessThan(3_000);
     await gone(pid);
+  });
+
+  test("one that the system does not start is tried again, and costs its owner nothing", async () => {
+    const { child } = startEcho("echo.ts", "no\0name");
+    const deadline = performance.now() + 10_000;
+    while (child.restarts < 3 && performance.now() < deadline) await Bun.sleep(5);
+    expect([child.restarts >= 3, child.up, child.pid]).toEqual([true, false, null]);
+    await child.stop();
   });
 
   test("one that is told to end as it gets ready stays away", async () => {
