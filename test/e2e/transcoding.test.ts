@@ -19,15 +19,21 @@ beforeAll(async () => {
   const gst = stack.use(await openGst("--matrix", "--transport", "tcp", ...size));
   plain = stack.use(await openCameras(1));
   const h265 = `rtsp://127.0.0.1:${gst.port}/h265-aac`;
-  hub = stack.use(await startHub({ ...plain.sources, h265 }));
+  const sound = `rtsp://127.0.0.1:${gst.port}/h264-aac`;
+  const cameras = {
+    ...plain.sources,
+    h265,
+    sound: { source: sound, on_demand: true, linger_s: 0 },
+  };
+  hub = stack.use(await startHub(cameras, undefined, { transcode: { cameras_max: 1 } }));
   browser = stack.use(await openBrowser());
   await untilState(hub, "h265", "live", 15_000);
 }, 120_000);
 afterAll(() => stack.disposeAsync(), 30_000);
 
-const transcoders = (): number[] => familyNamed(hub.process.pid, "transcode-");
+const transcoders = (): number[] => familyNamed(hub.process.pid, "transcode-h265");
 
-/** The one process that transcodes. */
+/** The one process that transcodes its pictures. */
 async function transcoder(): Promise<number> {
   await until("one process transcodes", () => transcoders().length === 1, 10_000);
   return transcoders()[0] ?? -1;
@@ -48,6 +54,16 @@ describe("a transcoded camera", () => {
       expect(await watcher.leave("v")).toBe(200);
       await watcher[Symbol.asyncDispose]();
     }
+  }, 60_000);
+
+  test("sound alone takes no picture's place", async () => {
+    await using watcher = await browser.watcher(hub.http);
+    await watcher.join("heard", "sound");
+    const heard = async () => (await watcher.sound("heard"))?.packetsReceived ?? 0;
+    await until("there is sound", async () => (await heard()) > 25, 10_000);
+    await watcher.join("v", "h265");
+    expect(familyNamed(hub.process.pid, "transcode-").length).toBe(2);
+    expect([await watcher.leave("v"), await watcher.leave("heard")]).toEqual([200, 200]);
   }, 60_000);
 
   test("its process killed: the page plays again by itself, others notice nothing", async () => {
