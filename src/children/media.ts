@@ -39,8 +39,11 @@ export interface MediaOptions extends ChildBasics {
 
 /** How long an offer waits for a stream that is about to be live: a group of pictures. */
 const LIVE_WAIT_MS = 2_000;
-/** The same when the pull starts with the offer: cameras that start an encoder for it take seconds. */
-const START_WAIT_MS = 4_500;
+/**
+ * The same when the pull starts with the offer: cameras that start an encoder for it take seconds.
+ * With what `Viewing` waits, less than a call may take (process/channel.ts).
+ */
+const START_WAIT_MS = 4_000;
 
 class Media implements Part<MediaMethods> {
   readonly handlers = {
@@ -220,15 +223,12 @@ class Media implements Part<MediaMethods> {
     try {
       const starts = upstream.state.at === "idle" || upstream.state.at === "connecting";
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
-      if (this.#cameras.get(id) !== camera) throw changed(id);
       if (!live) throw notLive(id, upstream);
       const offer = this.#sfu.read(sdp);
-      const {
-        video,
-        audio,
-        release: releaseTracks,
-      } = await this.#viewing.tracks(id, upstream, offer);
-      held.defer(releaseTracks);
+      const { video, audio, release } = await this.#viewing.tracks(id, upstream, offer);
+      held.defer(release);
+      // Removed or opened anew while this waited: nobody would end the session.
+      if (this.#cameras.get(id) !== camera) throw changed(id);
       const ended = (): void => held.dispose();
       const answer = this.#sfu.answer(offer, { camera: id, video, audio, latency, ended });
       return { ...answer, stream };

@@ -71,11 +71,13 @@ export class Viewing implements AsyncDisposable {
   /**
    * Chooses for a viewer with this offer; what the viewer has no use for is `null`.
    *
-   * @throws Fault `codec_mismatch`, `limit_reached`
+   * @throws Fault `camera_not_live`, `codec_mismatch`, `limit_reached`
    */
   async tracks(camera: string, upstream: Upstream, offer: WhepOffer): Promise<ViewerTracks> {
-    const order = this.#orderOf(upstream);
-    await order?.known(ORDER_WAIT_MS);
+    await this.#orderOf(upstream)?.known(ORDER_WAIT_MS);
+    if (upstream.closed) throw new Fault("camera_not_live", `\`${camera}\` was closed just now.`);
+    // Of the track that it sends by now.
+    const hasBFrames = this.#orderOf(upstream)?.found ?? false;
     const leases: Lease<Track>[] = [];
     const acquire = (codec: RenditionCodec): Track => {
       this.#makeRoom(camera, upstream, codec);
@@ -89,7 +91,7 @@ export class Viewing implements AsyncDisposable {
     try {
       const { video, audio } = upstream.stream;
       return {
-        video: video && this.#video(video, order?.found ?? false, offer, acquire),
+        video: video && this.#video(video, hasBFrames, offer, acquire),
         audio: audio && this.#audio(audio, offer, acquire),
         release,
       };
