@@ -203,8 +203,9 @@ export class Hub implements HubForApi, AsyncDisposable {
         },
       },
       onUp: () => {
-        this.#tellMedia("openRtsp", this.#rtspSpec());
         this.cameras.openAll();
+        // Last: who comes back to it at once finds the cameras there.
+        this.#tellMedia("openRtsp", this.#rtspSpec());
         this.#placement.mediaUp(monotonicMs());
       },
       onDown: () => {

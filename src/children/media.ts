@@ -39,8 +39,11 @@ export interface MediaOptions extends ChildBasics {
 
 /** How long an offer waits for a stream that is about to be live: a group of pictures. */
 const LIVE_WAIT_MS = 2_000;
-/** The same when the pull starts with the offer: cameras that start an encoder for it take seconds. */
-const START_WAIT_MS = 4_500;
+/**
+ * The same when the pull starts with the offer: cameras that start an encoder for it take seconds.
+ * With what `Viewing` waits, less than a call may take (process/channel.ts).
+ */
+const START_WAIT_MS = 4_000;
 
 class Media implements Part<MediaMethods> {
   readonly handlers = {
@@ -182,6 +185,7 @@ class Media implements Part<MediaMethods> {
     if (!camera) return;
     this.#cameras.delete(id);
     this.#sfu.endCamera(id);
+    this.#restream?.endCamera(id);
     // Workers may go on waiting for a camera that is opened again.
     if (camera.isFed) this.#feedsLost.add(id);
     camera[Symbol.dispose]();
@@ -221,12 +225,10 @@ class Media implements Part<MediaMethods> {
       const live = await upstream.untilLive(starts ? START_WAIT_MS : LIVE_WAIT_MS);
       if (!live) throw notLive(id, upstream);
       const offer = this.#sfu.read(sdp);
-      const {
-        video,
-        audio,
-        release: releaseTracks,
-      } = await this.#viewing.tracks(id, upstream, offer);
-      held.defer(releaseTracks);
+      const { video, audio, release } = await this.#viewing.tracks(id, upstream, offer);
+      held.defer(release);
+      // Removed or opened anew while this waited: nobody would end the session.
+      if (this.#cameras.get(id) !== camera) throw changed(id);
       const ended = (): void => held.dispose();
       const answer = this.#sfu.answer(offer, { camera: id, video, audio, latency, ended });
       return { ...answer, stream };
@@ -235,6 +237,10 @@ class Media implements Part<MediaMethods> {
       throw error;
     }
   }
+}
+
+function changed(camera: string): Fault {
+  return new Fault("camera_not_live", `\`${camera}\` was changed at this moment; ask again.`);
 }
 
 function notLive(camera: string, { state, isPublished }: Upstream): Fault {

@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { Fault } from "../core/fault.ts";
 import type { Upstream } from "../ingest/upstream.ts";
+import type { RenditionCodec } from "../process/protocol.ts";
 import { offeredCodecs } from "../rtc/whep-choice.ts";
 import type { WhepOffer } from "../rtc/whep-offer.ts";
 import type { AudioCodec, VideoCodec } from "../rtp/track-format.ts";
@@ -14,11 +15,12 @@ import { Track } from "../stream/track.ts";
 import type { Log, LogOptions } from "../telemetry/log.ts";
 import { needsSoundTranscode, needsTranscode } from "../transcode/choice.ts";
 import { type Lease, Renditions, type RenditionsStats } from "../transcode/renditions.ts";
+import { hasRoom } from "../transcode/room.ts";
 import { PictureOrder, profileOf } from "./picture-order.ts";
 
 /** What holds for all transcoding. */
 export interface TranscodeConfig {
-  /** Cameras that are transcoded at once; each takes most of a core. 0 for none. */
+  /** Cameras whose pictures are transcoded at once; each takes most of a core. 0 for none. */
   readonly camerasMax: number;
   readonly hardware: boolean;
   /** Where sockets go. */
@@ -69,13 +71,16 @@ export class Viewing implements AsyncDisposable {
   /**
    * Chooses for a viewer with this offer; what the viewer has no use for is `null`.
    *
-   * @throws Fault `codec_mismatch`, `limit_reached`
+   * @throws Fault `camera_not_live`, `codec_mismatch`, `limit_reached`
    */
   async tracks(camera: string, upstream: Upstream, offer: WhepOffer): Promise<ViewerTracks> {
-    const order = this.#orderOf(upstream);
-    await order?.known(ORDER_WAIT_MS);
+    await this.#orderOf(upstream)?.known(ORDER_WAIT_MS);
+    if (upstream.closed) throw new Fault("camera_not_live", `\`${camera}\` was closed just now.`);
+    // Of the track that it sends by now.
+    const hasBFrames = this.#orderOf(upstream)?.found ?? false;
     const leases: Lease<Track>[] = [];
-    const acquire = (codec: "h264" | "vp8" | "opus"): Track => {
+    const acquire = (codec: RenditionCodec): Track => {
+      this.#makeRoom(camera, upstream, codec);
       const lease = this.#of(camera, upstream).acquire(codec);
       leases.push(lease);
       return lease.track;
@@ -86,7 +91,7 @@ export class Viewing implements AsyncDisposable {
     try {
       const { video, audio } = upstream.stream;
       return {
-        video: video && this.#video(video, order?.found ?? false, offer, acquire),
+        video: video && this.#video(video, hasBFrames, offer, acquire),
         audio: audio && this.#audio(audio, offer, acquire),
         release,
       };
@@ -166,7 +171,6 @@ export class Viewing implements AsyncDisposable {
   #of(camera: string, upstream: Upstream): Renditions<Track> {
     const known = this.#renditions.get(upstream);
     if (known) return known;
-    this.#makeRoom(camera);
     const { folder, hardware } = this.#config;
     const renditions = new Renditions<Track>({
       camera,
@@ -180,13 +184,22 @@ export class Viewing implements AsyncDisposable {
   }
 
   /** Processes that only linger make way for one that is wanted. */
-  #makeRoom(camera: string): void {
+  #makeRoom(camera: string, upstream: Upstream, codec: RenditionCodec): void {
     const { camerasMax } = this.#config;
-    const inUse = [...this.#renditions.values()].filter((each) => each.inUse).length;
-    if (inUse >= camerasMax) throw full(camera, camerasMax);
-    for (const [upstream, renditions] of this.#renditions) {
-      if (this.#renditions.size < camerasMax) return;
-      if (!renditions.inUse) void this.forget(upstream);
+    const known = this.#renditions.get(upstream)?.use ?? "nothing";
+    // Sound comes along with pictures, and for one more viewer nothing more is transcoded.
+    if (known === "pictures" || (known === "sound" && codec === "opus")) return;
+    const others = [...this.#renditions].filter(([other]) => other !== upstream);
+    const uses = others.map(([, { use }]) => use);
+    if (!hasRoom(codec === "opus" ? "sound" : "pictures", uses, camerasMax)) {
+      throw full(camera, camerasMax);
+    }
+    let beside = others.length;
+    for (const [other, { use }] of others) {
+      if (beside < camerasMax) return;
+      if (use !== "nothing") continue;
+      void this.forget(other);
+      beside--;
     }
   }
 }

@@ -170,8 +170,9 @@ const TranscodeConfig = z.strictObject({
     .default(4)
     .meta({
       description:
-        "Cameras that are transcoded at once for browsers that cannot take what they send (H.265, MJPEG, " +
-        "B-frames, AAC). Each takes up to a core without a hardware encoder. 0 turns it off.",
+        "Cameras whose pictures are transcoded at once for browsers that cannot take what they send " +
+        "(H.265, MJPEG, B-frames). Each takes up to a core without a hardware encoder. 0 turns " +
+        "transcoding off, that of sound (AAC) too.",
     }),
   hardware: z.boolean().default(true).meta({
     description: "Use a hardware decoder and encoder where one works.",

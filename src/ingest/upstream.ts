@@ -21,8 +21,6 @@ export interface UpstreamListener {
 /** What somebody who sends a stream to the hub writes to. */
 export interface UpstreamTarget {
   readonly stream: Stream;
-  /** Aborted when the upstream is closed: nobody sees what is sent then. */
-  readonly over: AbortSignal;
   onState(state: CameraState): void;
 }
 
@@ -40,7 +38,6 @@ export class Upstream implements AsyncDisposable {
   /** The camera is taken leave of before it is pulled anew. */
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
-  readonly #over = new AbortController();
   // Of pulls that are over.
   #connects = 0;
   #reconnects = 0;
@@ -141,7 +138,6 @@ export class Upstream implements AsyncDisposable {
   /** Ends the pull for good. Consumers of its tracks are told that they ended. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#over.abort();
     this.#holds = 0;
     this.#stopLinger();
     this.#settle();
@@ -177,7 +173,7 @@ export class Upstream implements AsyncDisposable {
       if (state.at === "live") this.#connects++;
       this.#enter(state);
     };
-    return { stream: this.stream, over: this.#over.signal, onState };
+    return { stream: this.stream, onState };
   }
 
   #enter(state: CameraState): void {

@@ -61,13 +61,20 @@ afterEach(async () => {
   for (const child of children.splice(0)) await child.stop();
 });
 
-function startEcho(): { child: Echo; ups: () => Promise<number>; pids: number[] } {
+function startEcho(
+  fixture = "echo.ts",
+  name = "echo",
+): {
+  child: Echo;
+  ups: () => Promise<number>;
+  pids: number[];
+} {
   const pids: number[] = [];
   let count = 0;
   const waiting: ((count: number) => void)[] = [];
   const child: Echo = new Child<EchoMethods, EchoEvents, EchoOptions>({
-    name: "echo",
-    entry: join(import.meta.dir, "fixtures/echo.ts"),
+    name,
+    entry: join(import.meta.dir, "fixtures", fixture),
     options: { greeting: "hello", log: { level: "error", format: "text" } },
     listeners: { stats: ({ pid }) => pids.push(pid) },
     onUp: () => {
@@ -135,6 +142,28 @@ describe("child process", () => {
     await child.stop();
     expect(performance.now() - started).toBeLessThan(3_000);
     await gone(pid);
+  });
+
+  test("one that the system does not start is tried again, and costs its owner nothing", async () => {
+    const { child } = startEcho("echo.ts", "no\0name");
+    const deadline = performance.now() + 10_000;
+    while (child.restarts < 3 && performance.now() < deadline) await Bun.sleep(5);
+    expect([child.restarts >= 3, child.up, child.pid]).toEqual([true, false, null]);
+    await child.stop();
+  });
+
+  test("one that is told to end as it gets ready stays away", async () => {
+    const { child, ups, pids } = startEcho("late.ts");
+    const deadline = performance.now() + 10_000;
+    while (pids.length === 0 && performance.now() < deadline) await Bun.sleep(5);
+    const { pid } = child;
+    let up = false;
+    void ups().then(() => {
+      up = true;
+    });
+    await child.stop();
+    while (child.pid === pid && performance.now() < deadline) await Bun.sleep(5);
+    expect([child.pid, child.up, child.restarts, up]).toEqual([null, false, 0, false]);
   });
 
   test("ends when the hub is killed", async () => {

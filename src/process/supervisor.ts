@@ -102,9 +102,22 @@ export class Child<M extends Methods, E extends Events, Options> implements Asyn
   }
 
   #start(): void {
-    const { name, entry, options, listeners } = this.#options;
     this.#state = { at: "starting", since: performance.now() };
     this.#heard = performance.now();
+    try {
+      this.#spawn();
+    } catch (thrown) {
+      // Of processes, descriptors or memory there are none left: that passes.
+      this.#options.log.error("process cannot be started", {
+        child: this.name,
+        error: String(thrown),
+      });
+      this.#startLater();
+    }
+  }
+
+  #spawn(): void {
+    const { name, entry, options, listeners } = this.#options;
     const child = Bun.spawn([process.execPath, entry, name, JSON.stringify(options)], {
       stdio: ["ignore", "inherit", "inherit"],
       serialization: "json",
@@ -122,6 +135,8 @@ export class Child<M extends Methods, E extends Events, Options> implements Asyn
   }
 
   #becameReady(): void {
+    // It was told to end while it said so.
+    if (this.#state.at !== "starting") return;
     this.#state = { at: "up", since: performance.now() };
     this.#options.log.info("process is up", { child: this.name, pid: this.pid });
     this.#options.onUp();
@@ -137,16 +152,22 @@ export class Child<M extends Methods, E extends Events, Options> implements Asyn
     if (state.at === "up" && performance.now() - state.since > HEALTHY_AFTER_MS) {
       this.#backoff.reset();
     }
-    const waitMs = this.#backoff.next();
+    const waitMs = this.#startLater();
     this.#options.log.warn("process ended, starting it again", {
       child: this.name,
       code,
       signal,
-      waitMs: Math.round(waitMs),
+      waitMs,
     });
+    if (wasUp) this.#options.onDown();
+  }
+
+  /** Returns after how many milliseconds. */
+  #startLater(): number {
+    const waitMs = Math.round(this.#backoff.next());
     this.restarts++;
     this.#state = { at: "waiting", timer: setTimeout(() => this.#start(), waitMs) };
-    if (wasUp) this.#options.onDown();
+    return waitMs;
   }
 
   /** A process that hangs is as dead as one that ended, only less honest. */

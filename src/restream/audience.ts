@@ -71,7 +71,13 @@ export class Audience implements PacketSink {
 
   /** One portion for everyone who is behind. True while someone still is. */
   advance(now: Millis): boolean {
-    for (const { sender } of this.#listeners) sender.advance(this.#head, PORTION_BYTES, now);
+    for (const listener of this.#listeners) {
+      try {
+        listener.sender.advance(this.#head, PORTION_BYTES, now);
+      } catch (error) {
+        listener.failed(error);
+      }
+    }
     return this.#settle();
   }
 

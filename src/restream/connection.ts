@@ -74,6 +74,11 @@ export class Connection {
     return this.#playing && this.#reader !== null ? this.#reader.path : null;
   }
 
+  /** What it reads or publishes, or is about to; `null` for neither. */
+  get path(): string | null {
+    return this.#reader?.path ?? this.#recording?.publisher.path ?? null;
+  }
+
   /** Brings the counters of the path up to now. */
   count(): void {
     this.#reader?.count();
@@ -104,6 +109,11 @@ export class Connection {
       this.#engine.handle(null, now);
       this.#pump();
     });
+  }
+
+  /** The stream is taken away: a player is told, and whoever goes on asks or announces again. */
+  endStream(): void {
+    this.#guard(() => this.#streamEnded());
   }
 
   /** Ends the connection at once, without a word. */

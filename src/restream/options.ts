@@ -22,8 +22,6 @@ export interface Asked {
 export interface PublishTarget {
   /** Gets the packets; the publisher is its only writer. */
   readonly stream: Stream;
-  /** Aborted when nothing is to be sent there any longer: the publisher's connection ends. */
-  readonly over: AbortSignal;
   /** Called with every change; `idle` and `refused` are not among them. */
   onState(state: CameraState): void;
 }

@@ -31,21 +31,19 @@ interface Rig {
   readonly stream: Stream;
   readonly states: CameraState[];
   /** Of the place that is published to. */
-  readonly over: AbortController;
   publish(client: Client): Promise<number>;
 }
 
 function rig(): Rig {
   const stream = new Stream();
   const states: CameraState[] = [];
-  const over = new AbortController();
   const site = new Site({
     address: "127.0.0.1",
     port: 0,
     acquire: async () => ({ stream, release: () => {} }),
     publish: ({ path }) => {
       if (path !== "push") return null;
-      return { stream, over: over.signal, onState: (state) => states.push(state) };
+      return { stream, onState: (state) => states.push(state) };
     },
     authorize: null,
     log: new Log({ level: "error", format: "text" }, {}),
@@ -58,7 +56,7 @@ function rig(): Rig {
     await client.ask("SETUP", "/push/streamid=1", [OTHER]);
     return client.status("RECORD", "/push");
   };
-  return { site, stream, states, over, publish };
+  return { site, stream, states, publish };
 }
 
 /** A keyframe in one packet, as it goes on the connection. */
@@ -115,12 +113,17 @@ describe("a publisher", () => {
     expect(states.at(-1)).toMatchObject({ at: "reconnecting", cause: { code: "camera_closed" } });
   });
 
-  test("whose camera is removed or changed is disconnected, and its place is free", async () => {
-    const { site, over, publish } = rig();
-    const client = new Client(site);
+  test("of a camera that is taken away is disconnected, and the place is free", async () => {
+    const { site, stream, publish } = rig();
+    const [client, next] = [new Client(site), new Client(site)];
     await publish(client);
-    over.abort();
+    client.send(keyframe(1));
+    expect([client.connection.path, next.connection.path]).toEqual(["push", null]);
+    client.connection.endStream();
     expect([client.ended, site.publishers.paths]).toEqual([true, []]);
+    client.send(keyframe(2));
+    expect(stream.video?.counters.packets).toBe(1);
+    expect(await publish(next)).toBe(200);
   });
 
   test("who is silent is stalled, and live again when it goes on", async () => {

@@ -56,15 +56,7 @@ export class Recording {
     if (!site.publishers.claim(publisher, monotonicMs())) {
       return { status: 403, reason: "Somebody Else Publishes Here" };
     }
-    const recording = new Recording(site, publisher, host);
-    recording.#watch(target.over);
-    return recording;
-  }
-
-  #watch(over: AbortSignal): void {
-    const ended = (): void => this.#host.replaced();
-    over.addEventListener("abort", ended, { once: true });
-    this.#ends.defer(() => over.removeEventListener("abort", ended));
+    return new Recording(site, publisher, host);
   }
 
   /** Packets of this track come on these channels of the connection. */

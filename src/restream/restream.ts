@@ -75,6 +75,14 @@ export class Restream implements AsyncDisposable {
     };
   }
 
+  /** Ends all sessions of a camera that is removed or opened anew: readers, and who publishes. */
+  endCamera(camera: string): void {
+    for (const connection of [...this.#site.connections]) {
+      const { path } = connection;
+      if (path === camera || path?.startsWith(`${camera}/`)) connection.endStream();
+    }
+  }
+
   /** Ends all sessions and frees the ports. Idempotent. */
   async close(): Promise<void> {
     await this.#resources.disposeAsync();

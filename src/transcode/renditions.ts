@@ -20,6 +20,7 @@ import type { UnitReceiver } from "../stream/unit-intake.ts";
 import type { Hello } from "../stream/unit-wire.ts";
 import type { Log } from "../telemetry/log.ts";
 import { isRenditionCodec, renditionFormat } from "./rendition-wire.ts";
+import type { Use } from "./room.ts";
 import { type RenditionSource, type TranscodeSettings, TranscodeWorker } from "./worker.ts";
 
 /** A page that is loaded anew finds its rendition running. */
@@ -98,9 +99,11 @@ export class Renditions<T extends RenditionTrack> implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Somebody holds a lease; else it lingers at most. */
-  get inUse(): boolean {
-    return [...this.#renditions.values()].some(({ leases }) => leases > 0);
+  /** What leases are held on. */
+  get use(): Use {
+    const held = [...this.#renditions].filter(([, { leases }]) => leases > 0);
+    if (held.length === 0) return "nothing";
+    return held.every(([codec]) => codec === "opus") ? "sound" : "pictures";
   }
 
   /** The rendition's track while somebody holds a lease on it, or just did. */

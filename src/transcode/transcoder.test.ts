@@ -161,6 +161,23 @@ describe("keyframes", () => {
     }
     expect(keyframes(of(codec))).toEqual([0, 20, 40, 48, 56]);
   });
+
+  test("also after the timestamps went round, and the source was opened anew since", async () => {
+    const clip = await encodeClip("h265", 80);
+    const wrapping = (unit: Unit) => ({
+      ...unit,
+      timestamp: (unit.timestamp - 36_000 + 2 ** 32) % 2 ** 32,
+    });
+    const { transcoder, play, of } = open("h265", ["h264"]);
+    play(clip.slice(0, 20).map(wrapping));
+    transcoder.hello({ camera: "lobby", tracks: [videoFormat("h265")] });
+    for (const from of [20, 40, 60]) {
+      transcoder.keyframe("h264");
+      play(clip.slice(from, from + 20).map(wrapping));
+    }
+    const shown = of("h264").map(({ keyframe }, i) => (keyframe ? i : -1));
+    expect(shown.filter((i) => i >= 0)).toEqual([0, 20, 40, 60]);
+  });
 });
 
 describe("what is wrong or late is not encoded", () => {

@@ -43,8 +43,8 @@ export class VideoRendition implements Disposable {
   readonly #pending = new Map<number, PictureFacts["unit"]>();
   #keyframeWanted = true;
   #keyframeTicks = 0;
-  /** Of the last picture that was sent to the encoder. */
-  #ticks = -1;
+  /** Of the last picture that was sent to the encoder: ticks since the first one. */
+  #ticks = 0;
   #timestamp: RtpTicks | null = null;
   #units = 0;
   #bytes = 0;
@@ -69,20 +69,18 @@ export class VideoRendition implements Disposable {
    * @param now reads a clock, to measure with
    */
   picture(frame: PictureFrame, facts: PictureFacts, now: () => number): boolean {
-    const { unit, mediaTicks } = facts;
+    const { unit } = facts;
     if (this.#isOld(unit.timestamp)) return false;
     const started = now();
     const encoder = this.#encoderFor(frame);
     if (encoder === null) return false;
-    // Encoders want times that grow, whatever became of the camera's clock.
-    this.#ticks = Math.max(this.#ticks + 1, mediaTicks);
+    this.#follow(unit.timestamp);
     const keyframe = this.#isKeyframeDue();
     this.#pending.set(this.#ticks, unit);
     if (this.#pending.size > PENDING_MAX || !encoder.send(frame, this.#ticks, keyframe)) {
       this.#failed();
       return false;
     }
-    this.#timestamp = unit.timestamp;
     if (keyframe) this.#keyframeServed();
     const before = this.#units;
     this.#handOut(encoder);
@@ -119,6 +117,14 @@ export class VideoRendition implements Disposable {
     if (this.#timestamp === null) return false;
     const step = ticksBetween(timestamp, this.#timestamp);
     return step <= 0 && step > -BACKWARDS_TICKS_MAX;
+  }
+
+  /** Encoders want times that grow, whatever became of the camera's clock. */
+  #follow(timestamp: RtpTicks): void {
+    if (this.#timestamp !== null) {
+      this.#ticks += Math.max(1, ticksBetween(timestamp, this.#timestamp));
+    }
+    this.#timestamp = timestamp;
   }
 
   #isKeyframeDue(): boolean {

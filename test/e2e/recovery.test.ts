@@ -1,11 +1,11 @@
 // Killing parts: whoever does not depend on them notices nothing, everyone else is back by itself.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Page } from "playwright-core";
 import { freePort } from "../../src/process/ports.ts";
 import { inQuiet } from "../harness/attempts.ts";
 import { type Chromium, openBrowser } from "../harness/browser.ts";
 import { openCameras, type TestCameras } from "../harness/cameras.ts";
-import { type HubProcess, pidOf, startHub, until, untilState } from "../harness/hub.ts";
+import { type HubProcess, pidOf, startHub, untilState } from "../harness/hub.ts";
+import { untilPictures, watchTile } from "../harness/tile.ts";
 import { subscribe } from "../harness/worker.ts";
 
 const stack = new AsyncDisposableStack();
@@ -26,26 +26,6 @@ afterAll(async () => {
   await stack.disposeAsync();
   await cameras[Symbol.asyncDispose]();
 });
-
-/** Notes when the dashboard's tile of this camera presents a picture, whatever its source. */
-async function watchTile(page: Page, camera: string): Promise<void> {
-  await page.waitForSelector(`[data-camera=${camera}] video`);
-  await page.evaluate(`{
-    const video = document.querySelector("[data-camera=${camera}] video");
-    window.presented = [];
-    const each = () => { window.presented.push(performance.now()); video.requestVideoFrameCallback(each); };
-    video.requestVideoFrameCallback(each);
-  }`);
-}
-
-/** Pictures presented later than `after` milliseconds from now on the page's clock. */
-async function untilPictures(page: Page, count: number, timeoutMs: number): Promise<number> {
-  const started = performance.now();
-  await page.evaluate("window.presented.length = 0");
-  const have = () => page.evaluate<number>("window.presented.length");
-  await until(`${count} pictures`, async () => (await have()) >= count, timeoutMs);
-  return performance.now() - started;
-}
 
 describe("recovery", () => {
   test("decode killed: viewers notice nothing, workers have frames within 3 s", async () => {

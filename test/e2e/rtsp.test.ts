@@ -108,4 +108,42 @@ describe("the RTSP server of a hub", () => {
     const gone = async (): Promise<boolean> => (await cameraOf(hub, "pushed")).state !== "live";
     await until("its end is seen", gone, 10_000);
   }, 90_000);
+
+  test("a camera that is stopped lets go of who sends it and who reads it; started, it is free", async () => {
+    const push = (): Bun.Subprocess => {
+      const picture = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-g", "25"];
+      const target = ["-f", "rtsp", "-rtsp_transport", "tcp", address("pushed")];
+      const argv = ["ffmpeg", "-v", "quiet", ...picture, "-c:v", "libx264", "-tune", "zerolatency"];
+      return Bun.spawn([...argv, ...target], { stdio: ["ignore", "ignore", "ignore"] });
+    };
+    const api = async (id: string, what: string): Promise<void> => {
+      const { status } = await fetch(`${hub.http}/api/v1/cameras/${id}/${what}`, {
+        method: "POST",
+      });
+      expect(status).toBe(200);
+    };
+    const read = ["-rtsp_transport", "tcp", "-i", address("pushed"), "-f", "null", "-"];
+    const first = push();
+    let second: Bun.Subprocess | null = null;
+    let reader: Bun.Subprocess | null = null;
+    try {
+      await untilState(hub, "pushed", "live", 15_000);
+      reader = Bun.spawn(["ffmpeg", "-v", "quiet", ...read], {
+        stdio: ["ignore", "ignore", "ignore"],
+      });
+      const reads = async (): Promise<boolean> =>
+        /^onepull_rtsp_readers\{[^}]*pushed[^}]*\} 1$/m.test(
+          await (await fetch(`${hub.http}/metrics`)).text(),
+        );
+      await until("it is read", reads, 15_000);
+      await api("pushed", "stop");
+      const ended = () => first.exitCode !== null && reader?.exitCode !== null;
+      await until("both were told", ended, 10_000);
+      await api("pushed", "start");
+      second = push();
+      await untilState(hub, "pushed", "live", 15_000);
+    } finally {
+      for (const child of [first, second, reader]) child?.kill("SIGKILL");
+    }
+  }, 90_000);
 });

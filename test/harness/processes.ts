@@ -25,3 +25,17 @@ export function family(pid: number): number[] {
   }
   return found;
 }
+
+/** Those of the family whose command line has this in it. */
+export function familyNamed(pid: number, part: string): number[] {
+  return family(pid).filter((member) => alive(member) && commandOf(member).includes(part));
+}
+
+/** Empty when it has ended. */
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
