@@ -100,10 +100,10 @@ test("a hold outlives nothing: once closed it stays idle", async () => {
   expect([upstream.state.at, cam.connections]).toEqual(["idle", 1]);
 });
 
-test("who publishes is told when the upstream is closed", async () => {
+test("nobody publishes to what is closed", async () => {
   const options = { camera: "one", source: new Secret("publish://one"), random: Math.random };
   const upstream = new Upstream(options);
-  const target = upstream.publish();
+  expect(upstream.publish()?.stream).toBe(upstream.stream);
   await upstream.close();
   expect(upstream.publish()).toBeNull();
 });
