@@ -28,7 +28,7 @@ import { parseTopic } from "./framebus/topic.ts";
 import { monotonicMs, unixMs } from "./native/clock.ts";
 import { processStats, STATS_INTERVAL_MS } from "./process/child.ts";
 import { Instance } from "./process/instance.ts";
-import { announcedAddresses, freePort } from "./process/ports.ts";
+import { announcedAddresses, freePort, isFree } from "./process/ports.ts";
 import type {
   BusEvents,
   BusMethods,
@@ -125,6 +125,8 @@ export class Hub implements HubForApi, AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const config = await withPorts(wanted);
     const instance = stack.use(await Instance.open(config.instance));
+    // Media opens it, and could only log that it is taken.
+    if (!(await isFree("tcp", config.rtsp.port))) throw portTaken(config.rtsp, "rtsp");
     if (config.data !== ":memory:") mkdirSync(config.data, { recursive: true });
     const database = config.data === ":memory:" ? config.data : join(config.data, "onepull.db");
     const store = stack.use(new CameraStore(database));
@@ -337,9 +339,17 @@ function serve(
   try {
     return Bun.serve({ hostname, port, fetch, maxRequestBodySize: REQUEST_BYTES_MAX });
   } catch (error) {
-    const message = `Port ${port} on ${hostname} is taken: end what uses it, or set \`http.port\`.`;
-    throw new Fault("port_taken", message, { cause: error });
+    throw portTaken({ address: hostname, port }, "http", error);
   }
+}
+
+function portTaken(
+  { address, port }: { readonly address: string; readonly port: number },
+  section: string,
+  cause?: unknown,
+): Fault {
+  const message = `Port ${port} on ${address} is taken: end what uses it, or set \`${section}.port\`.`;
+  return new Fault("port_taken", message, { cause });
 }
 
 function bracketed(address: string): string {

@@ -114,6 +114,11 @@ describe("what cannot start says why", () => {
     const taken = await launch("start", "--config", file);
     expect(taken.code).toBe(1);
     expect(taken.errors).toContain(`Port ${server.port} on 127.0.0.1 is taken`);
+    writeFileSync(
+      file,
+      `http: { port: 0 }\n${ports.replace("rtsp: { port: 0", `rtsp: { port: ${server.port}`)}`,
+    );
+    expect((await launch("start", "--config", file)).errors).toContain("set `rtsp.port`");
     const option = await launch("start", "--confg", "x");
     expect(option.code).toBe(2);
     expect(option.errors).toContain("--confg");
