@@ -190,10 +190,13 @@ class Media implements Part<MediaMethods> {
     if (camera.isFed) this.#feedsLost.add(id);
     camera[Symbol.dispose]();
     const upstreams = [camera.main, camera.sub].filter((upstream) => upstream !== null);
-    for (const upstream of upstreams) {
-      await this.#upstreams.leave(upstream);
-      if (upstream.closed) await this.#viewing.forget(upstream);
-    }
+    // Both at once: each camera takes its time to take leave.
+    await Promise.all(upstreams.map((upstream) => this.#leave(upstream)));
+  }
+
+  async #leave(upstream: Upstream): Promise<void> {
+    await this.#upstreams.leave(upstream);
+    if (upstream.closed) await this.#viewing.forget(upstream);
   }
 
   async #offer(wish: MediaMethods["offer"]["takes"]): Promise<MediaMethods["offer"]["gives"]> {

@@ -135,6 +135,16 @@ export class Upstream implements AsyncDisposable {
     });
   }
 
+  /** Where somebody's pushed stream goes; `null` for what is pulled. */
+  publish(): UpstreamTarget | null {
+    if (!this.isPublished || this.#closed) return null;
+    const onState = (state: CameraState): void => {
+      if (state.at === "live") this.#connects++;
+      this.#enter(state);
+    };
+    return { stream: this.stream, onState };
+  }
+
   /** Ends the pull for good. Consumers of its tracks are told that they ended. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -164,16 +174,6 @@ export class Upstream implements AsyncDisposable {
       if (this.#wanted && this.#pull === null) this.#begin();
       else if (!this.#wanted && this.#pull !== null) await this.#finish(this.#pull);
     });
-  }
-
-  /** Where somebody's pushed stream goes; `null` for what is pulled. */
-  publish(): UpstreamTarget | null {
-    if (!this.isPublished || this.#closed) return null;
-    const onState = (state: CameraState): void => {
-      if (state.at === "live") this.#connects++;
-      this.#enter(state);
-    };
-    return { stream: this.stream, onState };
   }
 
   #enter(state: CameraState): void {

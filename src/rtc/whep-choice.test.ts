@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Fault } from "../core/fault.ts";
 import type { Sendable } from "./codec-offer.ts";
+import { FACTS } from "./fixtures/facts.ts";
 import {
   AIORTC_AV,
   CHROMIUM_AV,
@@ -12,22 +13,9 @@ import {
   UNBUNDLED_AV,
 } from "./fixtures/offers.ts";
 import { readDescription } from "./sdp.ts";
-import { type AnswerFacts, writeAnswer } from "./whep-answer.ts";
+import { writeAnswer } from "./whep-answer.ts";
 import { canPlay, chooseTracks, offeredCodecs } from "./whep-choice.ts";
 import { readOffer } from "./whep-offer.ts";
-
-const FACTS: AnswerFacts = {
-  ice: { ufrag: "abcd", password: "p".repeat(32) },
-  fingerprint: "AA:BB",
-  addresses: ["192.0.2.7"],
-  port: 8555,
-  video: { ssrc: 1111, rtxSsrc: 2222 },
-  audio: { ssrc: 3333, rtxSsrc: 4444 },
-  cname: "onepull",
-  stream: "onepull",
-  sessionId: "42",
-  playoutDelay: true,
-};
 
 const video = (codec: Sendable["codec"], profile = ""): Sendable => ({
   codec,

@@ -2,24 +2,15 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Fault } from "../core/fault.ts";
 import { CHROMIUM_OFFER } from "./fixtures/chromium.ts";
+import { FACTS as HUB } from "./fixtures/facts.ts";
 import { playoutDelayExtension } from "./playout-delay.ts";
 import { readDescription } from "./sdp.ts";
-import { type AnswerFacts, writeAnswer } from "./whep-answer.ts";
+import { writeAnswer } from "./whep-answer.ts";
 import { chooseTracks } from "./whep-choice.ts";
 import { readOffer } from "./whep-offer.ts";
 
-const FACTS: AnswerFacts = {
-  ice: { ufrag: "abcd", password: "p".repeat(32) },
-  fingerprint: "AA:BB",
-  addresses: ["192.0.2.7", "2001:db8::7"],
-  port: 8555,
-  video: { ssrc: 1111, rtxSsrc: 2222 },
-  audio: { ssrc: 3333, rtxSsrc: 4444 },
-  cname: "onepull",
-  stream: "onepull",
-  sessionId: "42",
-  playoutDelay: true,
-};
+const FACTS = { ...HUB, addresses: ["192.0.2.7", "2001:db8::7"] };
+
 const AUDIO = [
   "m=audio 9 UDP/TLS/RTP/SAVPF 111 0",
   "c=IN IP4 0.0.0.0",

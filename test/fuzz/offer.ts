@@ -1,6 +1,8 @@
 /** Junk for what reads a viewer's offer: `bun test/fuzz/offer.ts [inputs] [seed]`. */
+
 import { assert } from "../../src/core/fault.ts";
 import type { Sendable } from "../../src/rtc/codec-offer.ts";
+import { FACTS } from "../../src/rtc/fixtures/facts.ts";
 import {
   AIORTC_AV,
   CHROMIUM_AV,
@@ -28,18 +30,6 @@ const AUDIO: readonly (Sendable | null)[] = [
   { codec: "pcma", clockHz: 8_000, channels: 1, profile: "" },
   null,
 ];
-const FACTS = {
-  ice: { ufrag: "abcd", password: "p".repeat(32) },
-  fingerprint: "AA:BB",
-  addresses: ["192.0.2.7"],
-  port: 8555,
-  video: { ssrc: 1111, rtxSsrc: 2222 },
-  audio: { ssrc: 3333, rtxSsrc: 4444 },
-  cname: "onepull",
-  stream: "onepull",
-  sessionId: "42",
-  playoutDelay: true,
-};
 
 const offer: Target = {
   name: "whep offer",
